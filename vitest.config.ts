@@ -1,0 +1,23 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const globalSetupPath = fileURLToPath(new URL('./packages/testkit/src/vitest-global-setup.ts', import.meta.url));
+
+/** Every test of the repository in one run, so that one closing line counts them all. */
+export default defineConfig({
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'tools/**/*.test.ts', 'tests/**/*.test.ts'],
+    // Processes, not threads: a test may end or break its process without taking the run along.
+    pool: 'forks',
+    // The PostgreSQL of the tests needs the rest of the machine; two workers fill two cores.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 20_000,
+    // A forgotten `.only` would turn the whole gate green.
+    allowOnly: false,
+    reporters: ['default', './tools/closing-line-reporter.ts'],
+    globalSetup: existsSync(globalSetupPath) ? [globalSetupPath] : [],
+  },
+});
