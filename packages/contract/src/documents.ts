@@ -1,0 +1,129 @@
+/**
+ * The signed documents and the chain: network key -> signing key certificate -> gateway certificate, node document.
+ * A document travels as the exact text that was signed, so that no two parties can serialise it differently. The
+ * signature covers `subcloud/v1/<type>\n<body>` (Ed25519), so a document of one type never passes for another.
+ *
+ * Versions: 1, 2026-11.
+ */
+import * as z from 'zod';
+import { ISOLATIONS, consentSchema, labelsSchema, modelId, principalId } from './vocabulary.ts';
+
+export const DOCUMENT_VERSION = 1;
+
+export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration'] as const;
+export type DocumentType = (typeof DOCUMENT_TYPES)[number];
+
+export const signedDocument = z.strictObject({
+  type: z.enum(DOCUMENT_TYPES),
+  /** JSON text, exactly as signed. */
+  body: z.string().max(1_048_576),
+  /** SHA-256 of the signer's raw public key, hex. */
+  signer: z.string().regex(/^[0-9a-f]{64}$/),
+  /** base64url. */
+  signature: z.string().max(128),
+});
+export type SignedDocument = z.infer<typeof signedDocument>;
+
+/** Raw Ed25519 public key, 32 bytes, base64url. Its fingerprint is the SHA-256 of those bytes, hex. */
+export const publicKeyText = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be a raw Ed25519 public key in base64url');
+const timeMs = z.int().nonnegative();
+const documentId = z.string().regex(/^[a-z]+_[0-9a-z]{1,64}$/);
+
+/** Signed by the network key. */
+export const signingKeyCertificate = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  publicKey: publicKeyText,
+  issuedAt: timeMs,
+  notAfter: timeMs,
+});
+export type SigningKeyCertificate = z.infer<typeof signingKeyCertificate>;
+export const SIGNING_KEY_VALID_MS = 30 * 86_400_000;
+
+/** Signed by the signing key. */
+export const gatewayCertificate = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  gatewayId: documentId,
+  publicKey: publicKeyText,
+  /** SHA-256 of the subject public key info of its TLS certificate, hex; null where it listens in plain on loopback. */
+  tlsKeySha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+  pools: z.union([z.literal('all'), z.array(z.string().max(63))]),
+  issuedAt: timeMs,
+  notAfter: timeMs,
+});
+export type GatewayCertificate = z.infer<typeof gatewayCertificate>;
+export const GATEWAY_CERTIFICATE_VALID_MS = 86_400_000;
+
+export const nodeMembership = z.strictObject({
+  /** `global` or a Subcloud's name. */
+  pool: z.string().max(63),
+  /** Network ids of the models that the node may serve there. */
+  models: z.array(modelId).max(1024),
+  revision: z.int().nonnegative(),
+  /** With `isolation`, what the agent asks its operator's consent of today by. Null for `global`. */
+  owner: principalId.nullable(),
+  isolation: z.enum(ISOLATIONS),
+});
+export type NodeMembership = z.infer<typeof nodeMembership>;
+
+/** Signed by the signing key: what the node may serve. The agent's own lock. */
+export const nodeDocument = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  nodeId: documentId,
+  nodeKey: publicKeyText,
+  epoch: z.int().positive(),
+  /** Grows by every issue within an epoch; an agent refuses a lower (epoch, serial). */
+  serial: z.int().positive(),
+  /** The table version of the last change of memberships; renewal keeps it. */
+  tableVersion: z.int().nonnegative(),
+  memberships: z.array(nodeMembership).max(1024),
+  /** Gateways to keep a link to, as URLs. */
+  gateways: z.array(z.strictObject({ id: documentId, url: z.url().max(512) })).max(8),
+  issuedAt: timeMs,
+  notAfter: timeMs,
+});
+export type NodeDocument = z.infer<typeof nodeDocument>;
+export const NODE_DOCUMENT_VALID_MS = 86_400_000;
+export const NODE_DOCUMENT_RENEW_MS = 3_600_000;
+
+/** Signed by the node key: everything the agent says of itself, and its operator's consent. A gateway cannot forge it. */
+export const nodeDeclaration = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  nodeId: documentId,
+  /** Grows with every declaration (the agent's clock in ms, or one more than the last); control refuses a lower one. */
+  serial: z.int().positive(),
+  issuedAt: timeMs,
+  /** Network ids. */
+  models: z.array(modelId).max(1024),
+  labels: labelsSchema,
+  location: z.strictObject({ country: z.string().length(2), subdivision: z.string().max(6).optional() }).nullable(),
+  consent: consentSchema,
+  /** Requests that the node takes at once; null: it does not say. */
+  concurrency: z.int().positive().max(100_000).nullable(),
+  agentVersion: z.string().max(64),
+});
+export type NodeDeclaration = z.infer<typeof nodeDeclaration>;
+/** Declared facts expire this long after control received them; agents declare again at half of it. */
+export const DECLARATION_VALID_MS = 86_400_000;
+
+/** What any party needs to check documents of a network whose fingerprint it knows. */
+export const trustChain = z.strictObject({
+  networkId: documentId,
+  networkKey: publicKeyText,
+  signingKeys: z.array(signedDocument).min(1).max(4),
+});
+export type TrustChain = z.infer<typeof trustChain>;
+
+export const documentBodies = {
+  'signing-key': signingKeyCertificate,
+  gateway: gatewayCertificate,
+  node: nodeDocument,
+  declaration: nodeDeclaration,
+} as const;
+export type DocumentBody<Type extends DocumentType> = z.infer<(typeof documentBodies)[Type]>;

@@ -1,0 +1,279 @@
+/**
+ * Every error that leaves a process has a code `<owner>.<specific>`: the owner says whose fault it is. `ERROR_CODES` is
+ * the whole list; docs/errors has a page for each, and a test ties them. Only `publicMessage` and `details` leave.
+ */
+export interface ErrorCode {
+  readonly status: number;
+  /** OpenAI's `type`. */
+  readonly type:
+    | 'invalid_request_error'
+    | 'authentication_error'
+    | 'permission_error'
+    | 'not_found_error'
+    | 'conflict_error'
+    | 'rate_limit_error'
+    | 'server_error';
+  readonly summary: string;
+  /** What the reader does next. */
+  readonly advice: string;
+}
+
+export const ERROR_CODES = {
+  'client.invalid_request': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The request does not have the form that this route takes.',
+    advice: 'Correct what the message names; the OpenAPI document has every shape.',
+  },
+  'client.invalid_body': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The body is not one JSON object.',
+    advice: 'Send one JSON object in UTF-8.',
+  },
+  'client.ambiguous_body': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'A key that the gateway reads stands twice in the body, or in another case.',
+    advice: 'Send each key once, in lower case: engines differ in which one they would believe.',
+  },
+  'client.model_required': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The body has no `model`, or it is not a string.',
+    advice: 'Name a model that GET /v1/models lists for this pool.',
+  },
+  'client.conflicting_pools': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The request names two different Subclouds.',
+    advice: 'Name one: in the path, or in the x-subcloud header.',
+  },
+  'client.unauthenticated': {
+    status: 401,
+    type: 'authentication_error',
+    summary: 'No credential, or one that is not valid.',
+    advice:
+      'Send `authorization: Bearer KEY` with an account key or a Subcloud token that has not expired or been revoked.',
+  },
+  'client.not_found': {
+    status: 404,
+    type: 'not_found_error',
+    summary: 'There is no such thing, or not for this credential.',
+    advice: 'Check the name and the credential.',
+  },
+  'client.method_not_allowed': {
+    status: 405,
+    type: 'invalid_request_error',
+    summary: 'The path exists, but not with this method.',
+    advice: 'See the OpenAPI document for the methods of this path.',
+  },
+  'client.conflict': {
+    status: 409,
+    type: 'conflict_error',
+    summary: 'The change contradicts what is there.',
+    advice: 'Read the current state, then decide again.',
+  },
+  'client.revision_conflict': {
+    status: 412,
+    type: 'conflict_error',
+    summary: 'The thing changed since it was read.',
+    advice: 'Read it again and apply the change to the new revision.',
+  },
+  'client.too_large': {
+    status: 413,
+    type: 'invalid_request_error',
+    summary: 'The body is larger than this route takes.',
+    advice: 'Send less; the message names the limit.',
+  },
+  'client.unsupported_media_type': {
+    status: 415,
+    type: 'invalid_request_error',
+    summary: 'The body has a content type or encoding that this route does not take.',
+    advice: 'Send application/json without content-encoding.',
+  },
+  'client.headers_too_large': {
+    status: 431,
+    type: 'invalid_request_error',
+    summary: 'The request headers are larger than the limit.',
+    advice: 'Send fewer or shorter headers.',
+  },
+  'client.closed_request': {
+    status: 499,
+    type: 'invalid_request_error',
+    summary: 'The caller closed the connection before the answer ended.',
+    advice: 'Nothing: it stands in records only.',
+  },
+  'policy.forbidden': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The credential is valid and may not do this.',
+    advice: 'Ask the owner or the network admin, or use another credential.',
+  },
+  'policy.access_denied': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The Subcloud does not admit this caller.',
+    advice: 'Ask its owner for a token.',
+  },
+  'policy.join_refused': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The join token is not valid.',
+    advice: 'Make a new one with `subcloud join-token create`.',
+  },
+  'policy.node_refused': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The network does not know this node, has removed it, or its proof does not hold.',
+    advice: 'Enrol the machine again with a new join token.',
+  },
+  'config.invalid_manifest': {
+    status: 422,
+    type: 'invalid_request_error',
+    summary: 'The manifest has faults.',
+    advice: 'Correct each path and line that `details` lists; nothing was changed.',
+  },
+  'routing.no_eligible_node': {
+    status: 503,
+    type: 'server_error',
+    summary: 'No node is eligible for this model in this pool at this moment.',
+    advice: 'See the counted reasons; the owner of the pool can run `subcloud explain`.',
+  },
+  'routing.unknown_model': {
+    status: 404,
+    type: 'not_found_error',
+    summary: 'No node of the pool offers a model of this name.',
+    advice: 'Use a name that GET /v1/models lists for this pool.',
+  },
+  'capacity.overloaded': {
+    status: 429,
+    type: 'rate_limit_error',
+    summary: 'The gateway holds as much as it may.',
+    advice: 'Try again after `retry-after` seconds.',
+  },
+  'upstream.failed': {
+    status: 502,
+    type: 'server_error',
+    summary: 'Every node that was tried failed before it answered.',
+    advice: 'Try again; if it stays, the operators of the nodes should look at their engines.',
+  },
+  'upstream.interrupted': {
+    status: 502,
+    type: 'server_error',
+    summary: 'The node broke off in the middle of its answer.',
+    advice: 'Try again: what came so far is not complete.',
+  },
+  'upstream.timeout': {
+    status: 504,
+    type: 'server_error',
+    summary: 'The node did not answer in time.',
+    advice: 'Try again, or ask for less.',
+  },
+  'upstream.withdrawn': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The node lost the right to serve this pool while it was answering.',
+    advice: 'Try again: another node will be picked.',
+  },
+  'platform.table_stale': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The gateway has lost contact with control for longer than its lease.',
+    advice: 'Try again shortly; the admin should look at control.',
+  },
+  'platform.starting': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The process is starting or draining.',
+    advice: 'Try again shortly.',
+  },
+  'platform.control_unavailable': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The gateway cannot reach control.',
+    advice: 'Try again shortly; inference goes on within the lease.',
+  },
+  'platform.store_unavailable': {
+    status: 503,
+    type: 'server_error',
+    summary: 'Control cannot reach its database; whether the change was made is not known.',
+    advice: 'Try again shortly and read the state before you repeat the change; inference goes on meanwhile.',
+  },
+  'platform.version_unsupported': {
+    status: 426,
+    type: 'invalid_request_error',
+    summary: 'The peer speaks a version of the protocol that this release does not.',
+    advice: 'Update the older side: releases N-1 to N+1 work together.',
+  },
+  'platform.internal': {
+    status: 500,
+    type: 'server_error',
+    summary: 'A fault in Subcloud itself.',
+    advice: 'Report it with the x-request-id.',
+  },
+} as const satisfies Record<string, ErrorCode>;
+
+export type ErrorCodeName = keyof typeof ERROR_CODES;
+
+export interface AppErrorOptions {
+  /** What a person or client may see; default: the code's summary. */
+  readonly message?: string;
+  readonly param?: string;
+  /** Machine-readable, public. */
+  readonly details?: unknown;
+  /** For logs only. */
+  readonly cause?: unknown;
+  readonly retryAfterS?: number;
+}
+
+export class AppError extends Error {
+  override readonly name = 'AppError';
+  readonly code: ErrorCodeName;
+  readonly publicMessage: string;
+  readonly param: string | null;
+  readonly details: unknown;
+  readonly retryAfterS: number | null;
+
+  constructor(code: ErrorCodeName, options: AppErrorOptions = {}) {
+    const publicMessage = options.message ?? ERROR_CODES[code].summary;
+    super(`${code}: ${publicMessage}`, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.publicMessage = publicMessage;
+    this.param = options.param ?? null;
+    this.details = options.details ?? null;
+    this.retryAfterS = options.retryAfterS ?? null;
+  }
+
+  get status(): number {
+    return ERROR_CODES[this.code].status;
+  }
+
+  /** At each boundary: whatever is no AppError is a fault of ours, and says nothing in public. */
+  static from(error: unknown): AppError {
+    return error instanceof AppError ? error : new AppError('platform.internal', { cause: error });
+  }
+}
+
+export interface ErrorEnvelope {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly code: string;
+    readonly param: string | null;
+    readonly details: unknown;
+  };
+}
+
+/** The one mapping to OpenAI's envelope. */
+export function toEnvelope(error: AppError): ErrorEnvelope {
+  return {
+    error: {
+      message: error.publicMessage,
+      type: ERROR_CODES[error.code].type,
+      code: error.code,
+      param: error.param,
+      details: error.details,
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * A control route is data: method, path, who may call it, request, response, errors. Server, client and OpenAPI derive
+ * from it, so they cannot disagree. A route without `auth` and `action` does not compile.
+ */
+import type * as z from 'zod';
+import type { ErrorCodeName } from '../errors.ts';
+
+/**
+ * `public`: anybody. `join`: a join token in the body. `principal`: an account key or the admin token; the handler asks
+ * `authorise(action, actor, resource)`. `admin`: the admin token.
+ */
+export type RouteAuth = 'public' | 'join' | 'principal' | 'admin';
+
+export interface RouteSpec {
+  readonly method: 'get' | 'post' | 'put' | 'delete';
+  /** Parameters in braces: `/api/v1/nodes/{id}`. */
+  readonly path: `/api/v1/${string}`;
+  readonly auth: RouteAuth;
+  /** `noun.verb`: the unit of authorisation. */
+  readonly action: string;
+  readonly summary: string;
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  /** Largest request body; default 64 KiB. */
+  readonly maxBodyBytes?: number;
+  readonly status: 200 | 201 | 202;
+  readonly response: z.ZodType;
+  /** Beyond those that every route can answer with. */
+  readonly errors: readonly ErrorCodeName[];
+}
+
+/** Every route can answer with these. */
+export const COMMON_ERRORS = [
+  'client.invalid_request',
+  'client.unauthenticated',
+  'client.too_large',
+  'policy.forbidden',
+  'platform.internal',
+] as const satisfies readonly ErrorCodeName[];
+
+export type Routes = Readonly<Record<string, RouteSpec>>;
+export type InputOf<Spec extends RouteSpec> = (Spec['params'] extends z.ZodObject
+  ? { readonly params: z.infer<Spec['params']> }
+  : unknown) &
+  (Spec['query'] extends z.ZodObject ? { readonly query: z.infer<Spec['query']> } : unknown) &
+  (Spec['body'] extends z.ZodType ? { readonly body: z.infer<Spec['body']> } : unknown);
+export type OutputOf<Spec extends RouteSpec> = z.infer<Spec['response']>;
+/** What a client writes: defaults may be left out. */
+export type ClientInputOf<Spec extends RouteSpec> = (Spec['params'] extends z.ZodObject
+  ? { readonly params: z.input<Spec['params']> }
+  : unknown) &
+  (Spec['query'] extends z.ZodObject ? { readonly query?: z.input<Spec['query']> } : unknown) &
+  (Spec['body'] extends z.ZodType ? { readonly body: z.input<Spec['body']> } : unknown);
+
+export function defineRoutes<const Defined extends Routes>(routes: Defined): Defined {
+  return routes;
+}

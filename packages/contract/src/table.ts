@@ -1,0 +1,118 @@
+/**
+ * The routing table: what control compiles and gateways route by. It travels as rows with keys, so that a change is the
+ * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
+ *
+ * Format versions: 1, 2026-11.
+ */
+import type { SignedDocument, TrustChain } from './documents.ts';
+import type { PrincipalId } from './vocabulary.ts';
+
+export const TABLE_FORMAT = 1;
+/** A gateway serves for at most this long after the last lease that control granted. */
+export const TABLE_LEASE_MS = 60_000;
+
+export interface NetworkRow {
+  readonly networkId: string;
+  readonly chain: TrustChain;
+}
+
+export interface PoolRow {
+  readonly id: string;
+  /** `global` or the Subcloud's name. */
+  readonly name: string;
+  /** Null for `global`. */
+  readonly owner: PrincipalId | null;
+  readonly revision: number;
+  /** SHA-256 of manifest and versions of the domains it names, hex. */
+  readonly effectiveHash: string;
+  readonly isolation: 'shared' | 'isolate' | 'exclusive';
+  /** `tokens: true`: only tokens of this Subcloud open it. False: any account does. */
+  readonly access: { readonly tokens: boolean };
+  /** How many nodes were considered (those that count in `excluded`, and the members). */
+  readonly candidates: number;
+  /** Nodes that are no active members, by reason: a clause's name, `consent`, `isolation`, `invited`, `joining`, … */
+  readonly excluded: Readonly<Record<string, number>>;
+  /**
+   * Network ids that the policy names or that any considered node offers: they tell a mistyped model from one that is
+   * away. Left out: only what members offer is known.
+   */
+  readonly models?: readonly string[] | undefined;
+}
+
+export interface NodeRow {
+  readonly id: string;
+  /** Raw Ed25519 public key, base64url. */
+  readonly publicKey: string;
+  readonly operator: PrincipalId;
+  /**
+   * The address that the node's measured location was taken from. A link from any other address is not picked until
+   * control has measured again: a node never routes by where it used to be.
+   */
+  readonly measuredAddress: string | null;
+  readonly concurrency: number | null;
+}
+
+/** An active member that has acknowledged its node document: the only thing that makes a node a candidate. */
+export interface MemberRow {
+  readonly pool: string;
+  readonly node: string;
+  /** Network ids. */
+  readonly models: readonly string[];
+  /** Control's clock, ms; the gateway skips the row after it. Null: bound to the link alone. */
+  readonly validUntil: number | null;
+}
+
+export interface CredentialRow {
+  readonly id: string;
+  readonly kind: 'account' | 'subcloud';
+  readonly principal: PrincipalId;
+  /** The Subcloud that a token opens; null for an account key. */
+  readonly pool: string | null;
+  readonly expiresAt: number | null;
+}
+
+/** The newest document of a node, to hand to its agent. */
+export interface DocumentRow {
+  readonly node: string;
+  readonly epoch: number;
+  readonly serial: number;
+  readonly document: SignedDocument;
+}
+
+export interface RowTypes {
+  readonly network: NetworkRow;
+  readonly pool: PoolRow;
+  readonly node: NodeRow;
+  readonly member: MemberRow;
+  readonly credential: CredentialRow;
+  readonly document: DocumentRow;
+}
+export type RowKind = keyof RowTypes;
+export const ROW_KINDS = [
+  'network',
+  'pool',
+  'node',
+  'member',
+  'credential',
+  'document',
+] as const satisfies readonly RowKind[];
+
+/** Keys are `kind/rest`; the rest has no slash but between pool and node of a member. Credentials are keyed by SHA-256 hex of the secret. */
+export const rowKey = {
+  network: (): string => 'network/',
+  pool: (name: string): string => `pool/${name}`,
+  node: (id: string): string => `node/${id}`,
+  member: (pool: string, node: string): string => `member/${pool}/${node}`,
+  credential: (sha256Hex: string): string => `credential/${sha256Hex}`,
+  document: (node: string): string => `document/${node}`,
+} as const;
+
+export type TableRow = {
+  [Kind in RowKind]: { readonly kind: Kind; readonly key: string; readonly value: RowTypes[Kind] };
+}[RowKind];
+
+/** The kind of a key, or undefined: a row of a kind that this release does not know is ignored by nobody, it is refused. */
+export function kindOfKey(key: string): RowKind | undefined {
+  const kind = key.slice(0, key.indexOf('/'));
+  return ROW_KINDS.find((known) => known === kind);
+}
