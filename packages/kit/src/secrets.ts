@@ -1,0 +1,51 @@
+/**
+ * Credentials: a prefix that tells the kind, 256 random bits, and a checksum, so that secret scanners recognise them
+ * and a mistyped one is told from a wrong one. Only the SHA-256 is ever stored or compared.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+export const SECRET_PREFIXES = { account: 'sck', subcloud: 'sct', join: 'scj', admin: 'sca' } as const;
+export type SecretKind = keyof typeof SECRET_PREFIXES;
+
+const SECRET = /^(sck|sct|scj|sca)_([A-Za-z0-9_-]{43})([0-9a-z]{7})$/;
+
+/** A new secret, for example `sck_…` with 43 characters of randomness and 7 of checksum. */
+export function newSecret(kind: SecretKind): string {
+  const body = randomBytes(32).toString('base64url');
+  return `${SECRET_PREFIXES[kind]}_${body}${checksum(body)}`;
+}
+
+/** The kind of a well-formed secret, or undefined. Says nothing about whether anybody issued it. */
+export function secretKind(text: string): SecretKind | undefined {
+  const match = SECRET.exec(text);
+  if (match === null || checksum(match[2] ?? '') !== match[3]) return undefined;
+  return (Object.keys(SECRET_PREFIXES) as SecretKind[]).find((kind) => SECRET_PREFIXES[kind] === match[1]);
+}
+
+/** SHA-256 in hex. High-entropy secrets need no slow hash. */
+export function hashSecret(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}
+
+/** Compares two hex hashes in constant time. */
+export function sameHash(a: string, b: string): boolean {
+  const left = Buffer.from(a, 'hex');
+  const right = Buffer.from(b, 'hex');
+  return left.length === right.length && left.length > 0 && timingSafeEqual(left, right);
+}
+
+function checksum(body: string): string {
+  return crc32(body).toString(36).padStart(7, '0');
+}
+
+/** A join token as it is printed: the secret and the fingerprint of the network that it opens. */
+export function joinTokenText(secret: string, networkFingerprint: string): string {
+  return `${secret}.${networkFingerprint}`;
+}
+
+export function parseJoinToken(text: string): { readonly secret: string; readonly fingerprint: string } | undefined {
+  const [secret = '', fingerprint = '', ...rest] = text.trim().split('.');
+  if (rest.length > 0 || secretKind(secret) !== 'join' || !/^[0-9a-f]{64}$/.test(fingerprint)) return undefined;
+  return { secret, fingerprint };
+}
