@@ -1,0 +1,145 @@
+/**
+ * The control API: every route of the contract on one Hono app. Order for each request: limits, who calls, may the route
+ * be called at all, the shape of what was sent, the handler. Handlers decide about resources with `authorise`.
+ */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type * as z from 'zod';
+import { AppError, toEnvelope } from '@subcloud/contract/errors';
+import { controlRoutes } from '@subcloud/contract/routes/control';
+import type { RouteSpec } from '@subcloud/contract/routes/route';
+import { newId } from '@subcloud/kit/clock';
+import type { Log } from '@subcloud/kit/log';
+import { type Actor, identify } from '../access/actor.ts';
+import { isStoreFault } from '../store/database.ts';
+import type { ApiContext, Handlers } from './context.ts';
+import { enrolmentHandlers } from './handlers/enrolment.ts';
+import { explainHandlers } from './handlers/explain.ts';
+import { memberHandlers } from './handlers/members.ts';
+import { networkHandlers } from './handlers/network.ts';
+import { nodeHandlers } from './handlers/nodes.ts';
+import { principalHandlers } from './handlers/principals.ts';
+import { recordHandlers } from './handlers/records.ts';
+import { subcloudHandlers } from './handlers/subclouds.ts';
+import { tokenHandlers } from './handlers/tokens.ts';
+import { registerOpenApi } from './openapi.ts';
+
+const handlers: Handlers = {
+  ...networkHandlers,
+  ...nodeHandlers,
+  ...enrolmentHandlers,
+  ...principalHandlers,
+  ...subcloudHandlers,
+  ...memberHandlers,
+  ...explainHandlers,
+  ...tokenHandlers,
+  ...recordHandlers,
+};
+
+const DEFAULT_MAX_BODY_BYTES = 65_536;
+
+export function createApi(options: {
+  readonly context: Omit<ApiContext, 'openapi'>;
+  readonly adminTokenHash: string;
+  readonly log: Log;
+}): OpenAPIHono {
+  const { adminTokenHash, log } = options;
+  const app = new OpenAPIHono();
+  const openapi = registerOpenApi(app, options.context.version);
+  const context: ApiContext = { ...options.context, openapi };
+  const { loop, clock } = context;
+
+  app.onError((error, c) => failure(c, error, log));
+  for (const [name, spec] of Object.entries(controlRoutes) as [keyof typeof controlRoutes, RouteSpec][]) {
+    const handler = handlers[name] as (context: ApiContext, input: object, actor: Actor) => unknown;
+    const limit = bodyLimit({
+      maxSize: spec.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+      onError: (c) =>
+        failure(
+          c,
+          new AppError('client.too_large', {
+            message: `This route takes at most ${spec.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES} bytes.`,
+          }),
+          log,
+        ),
+    });
+    app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], limit, async (c) => {
+      const actor = admit(spec, identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()));
+      const input = {
+        ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
+        ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
+        ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
+      };
+      const output = await handler(context, input, actor);
+      return c.json(output as object, spec.status);
+    });
+  }
+  app.notFound((c) =>
+    failure(c, new AppError('client.not_found', { message: `There is no ${c.req.method} ${c.req.path}.` }), log),
+  );
+  return app;
+}
+
+/** What the route asks of the caller before anything is looked up. */
+function admit(spec: RouteSpec, actor: Actor): Actor {
+  switch (spec.auth) {
+    case 'public':
+    case 'join':
+      return actor;
+    case 'principal':
+      if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
+      return actor;
+    case 'admin':
+      if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
+      if (actor.kind !== 'admin') throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
+      return actor;
+  }
+}
+
+function shaped(schema: z.ZodType, value: unknown, where: string): unknown {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const path = issue?.path.map(String).join('.') ?? '';
+  throw new AppError('client.invalid_request', {
+    message: `${where}${path === '' ? '' : `.${path}`}: ${issue?.message ?? 'invalid'}`,
+    ...(path === '' ? {} : { param: path }),
+  });
+}
+
+function singleQuery(c: Context): Record<string, string> {
+  const all = c.req.queries();
+  const query: Record<string, string> = {};
+  for (const [key, values] of Object.entries(all)) {
+    if (values.length !== 1)
+      throw new AppError('client.invalid_request', { message: `query.${key} stands twice.`, param: key });
+    query[key] = values[0] ?? '';
+  }
+  return query;
+}
+
+async function jsonBody(c: Context): Promise<unknown> {
+  const type = c.req.header('content-type') ?? '';
+  if (!/^application\/json(?:\s*;\s*charset=utf-8)?$/i.test(type))
+    throw new AppError('client.unsupported_media_type', { message: 'Send application/json.' });
+  try {
+    return await c.req.json();
+  } catch (error) {
+    if (error instanceof Error && error.name === 'BodyLimitError') throw error;
+    throw new AppError('client.invalid_body', { message: 'The body is not JSON.' });
+  }
+}
+
+function failure(c: Context, error: Error, log: Log): Response {
+  if (error.name === 'BodyLimitError') return failure(c, new AppError('client.too_large'), log);
+  const fault = isStoreFault(error)
+    ? new AppError('platform.store_unavailable', { cause: error, retryAfterS: 2 })
+    : AppError.from(error);
+  const requestId = newId('req');
+  if (fault.code === 'platform.internal' || fault.code === 'platform.store_unavailable')
+    log.error({ err: error, requestId, method: c.req.method, path: c.req.routePath }, 'a request failed');
+  c.header('x-request-id', requestId);
+  if (fault.retryAfterS !== null) c.header('retry-after', String(fault.retryAfterS));
+  return c.json(toEnvelope(fault), fault.status as 500);
+}

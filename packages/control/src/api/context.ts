@@ -1,0 +1,61 @@
+/** What handlers work with. Not a bag for the request: a handler gets its input and its actor as arguments. */
+import type { ControlRoutes } from '@subcloud/contract/routes/control';
+import type { InputOf, OutputOf } from '@subcloud/contract/routes/route';
+import type { Withdrawal } from '@subcloud/contract/routes/shapes';
+import type { Clock } from '@subcloud/kit/clock';
+import type { Actor } from '../access/actor.ts';
+import type { Authority } from '../authority.ts';
+import type { LocationMeasurer } from '../facts/measure-location.ts';
+import type { Loop } from '../loop.ts';
+import type { PassContext } from '../pass.ts';
+import type { Database } from '../store/database.ts';
+import type { Leases } from '../watch/leases.ts';
+
+export interface ApiContext {
+  readonly db: Database;
+  readonly loop: Loop;
+  readonly leases: Leases;
+  readonly authority: Authority;
+  readonly clock: Clock;
+  readonly pass: PassContext;
+  readonly version: string;
+  readonly openapi: () => Record<string, unknown>;
+  readonly replaceMeasurer: (measurer: LocationMeasurer) => void;
+}
+
+export type Handler<Name extends keyof ControlRoutes> = (
+  context: ApiContext,
+  input: InputOf<ControlRoutes[Name]>,
+  actor: Actor,
+) => Promise<OutputOf<ControlRoutes[Name]>> | OutputOf<ControlRoutes[Name]>;
+export type Handlers = { readonly [Name in keyof ControlRoutes]: Handler<Name> };
+
+/** How long a withdrawal waits for the gateways before it answers who is outstanding. */
+const WITHDRAWAL_WAIT_MS = 5_000;
+
+/** Waits until no gateway routes by the old rule, or says which still may. */
+export function withdrawn(context: ApiContext, tableVersion: number): Promise<Withdrawal> {
+  return context.leases.wait(tableVersion, WITHDRAWAL_WAIT_MS);
+}
+
+export function iso(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}
+export function isoOrNull(timeMs: number | null): string | null {
+  return timeMs === null ? null : iso(timeMs);
+}
+
+/** One page of a list that is in memory, ordered by `key`. */
+export function page<Item>(
+  items: readonly Item[],
+  key: (item: Item) => string,
+  query: { readonly cursor?: string | undefined; readonly limit: number },
+): { items: Item[]; next: string | null } {
+  const { cursor } = query;
+  const sorted = [...items]
+    .sort((a, b) => (key(a) < key(b) ? -1 : 1))
+    .filter((item) => cursor === undefined || key(item) > cursor);
+  const shown = sorted.slice(0, query.limit);
+  const last = shown.at(-1);
+  return { items: shown, next: sorted.length > query.limit && last !== undefined ? key(last) : null };
+}

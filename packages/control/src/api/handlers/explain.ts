@@ -1,0 +1,91 @@
+import { NO_CONSENT, consentsByName, consentsToAutoJoin } from '@subcloud/policy/consent';
+import { isOperator, isOwner, knownSubcloud, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
+import { decide } from '@subcloud/policy/decide';
+import { resolveFact } from '@subcloud/policy/facts';
+import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
+import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../../world/world.ts';
+import { type Handlers, iso } from '../context.ts';
+import { factsOf, servingModels, subcloudView } from '../views.ts';
+
+export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> = {
+  explainNode({ loop, clock, pass }, { params }, actor) {
+    const { world } = loop;
+    const node = world.nodes.get(params.node);
+    const operated = node !== undefined && isOperator(actor, node);
+    // The operator of a node may ask about `global`, which everybody knows, and about what holds or invites the node.
+    const isGlobal = params.name === 'global' && operated;
+    const subcloud = isGlobal ? globalOf(world) : knownSubcloud(actor, world, params.name);
+    const applied = node?.memberships.has(subcloud.id) === true;
+    if (node === undefined || !(operated || (isOwner(actor, subcloud) && applied) || actor.kind === 'admin'))
+      throw nodeNotFound(params.node);
+    const facts = factsOf(world, node);
+    const nowMs = clock.nowMs();
+    const decision = decide(subcloud.policy, facts, nowMs);
+    const membership = node.memberships.get(subcloud.id);
+    const models = servingModels(pass.table, subcloud.name, node.id);
+    const online = isOnline(world, node.id);
+    const location = resolveFact(facts, 'location', { atLeast: 'declared', maxAgeMs: DEFAULT_MAX_AGE_MS, now: nowMs });
+    return {
+      subcloud: subcloud.name,
+      node: node.id,
+      revision: subcloud.revision,
+      effectiveHash: subcloud.effectiveHash,
+      at: iso(nowMs),
+      eligible: decision.eligible,
+      state: membership?.state ?? null,
+      reason: membership?.reason ?? node.verdicts.get(subcloud.id)?.reason ?? 'unknown',
+      online,
+      serving: online && models.length > 0,
+      consent: consentOf(subcloud, node),
+      models,
+      clauses: decision.clauses.map((clause) => ({ ...clause })),
+      warnings: location.known ? [...location.warnings] : [],
+    };
+  },
+
+  explainSubcloud({ loop, pass }, { params }, actor) {
+    const { world } = loop;
+    const subcloud = ownedSubcloud(actor, world, params.name);
+    const byReason: Record<string, number> = {};
+    let considered = 0;
+    let offline = 0;
+    for (const node of world.nodes.values()) {
+      const verdict = node.verdicts.get(subcloud.id);
+      if (verdict === undefined || verdict.reason === 'not invited') continue;
+      considered += 1;
+      const active = node.memberships.get(subcloud.id)?.state === 'active';
+      if (!active) byReason[verdict.reason] = (byReason[verdict.reason] ?? 0) + 1;
+      else if (!isOnline(world, node.id)) offline += 1;
+    }
+    if (offline > 0) byReason['offline'] = offline;
+    const { revision, members, models } = subcloudView(world, pass.table, subcloud);
+    return { subcloud: subcloud.name, revision, considered, byState: members, byReason, models };
+  },
+};
+
+function globalOf(world: World): SubcloudRecord {
+  const global = world.subclouds.get('global');
+  if (global === undefined) throw new Error('the world has no global network');
+  return global;
+}
+
+function consentOf(subcloud: SubcloudRecord, node: NodeRecord): { permits: boolean; why: string } {
+  const consent = node.consent ?? NO_CONSENT;
+  if (subcloud.owner === null)
+    return consent.global
+      ? { permits: true, why: 'global: true' }
+      : { permits: false, why: node.consent === null ? 'the agent has declared nothing yet' : 'global: false' };
+  const question = { name: subcloud.name, owner: subcloud.owner, isolation: subcloud.isolation };
+  if (consentsByName(consent, question)) return { permits: true, why: `join names ${subcloud.name}` };
+  const { mode, autoJoin } = subcloud.participation;
+  if (mode === 'open' && autoJoin && consentsToAutoJoin(consent, question))
+    return { permits: true, why: 'autoJoin admits it' };
+  const assigned = node.memberships.get(subcloud.id)?.assigned === true;
+  if (assigned && node.operator === subcloud.owner) return { permits: true, why: 'operator and owner are the same' };
+  if (assigned || mode === 'private')
+    return { permits: false, why: `the operator has not said yes: add ${subcloud.name} to consent.join in agent.yaml` };
+  return {
+    permits: false,
+    why: `consent allows autoJoin ${JSON.stringify(consent.autoJoin)} up to isolation ${consent.isolation}; this Subcloud is ${subcloud.isolation}, owned by ${subcloud.owner}`,
+  };
+}

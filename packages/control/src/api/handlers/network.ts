@@ -1,0 +1,103 @@
+import { AppError } from '@subcloud/contract/errors';
+import { actorName } from '../../access/actor.ts';
+import { saveClaims, withClaims } from '../../facts/claims.ts';
+import { openLocationMeasurer } from '../../facts/measure-location.ts';
+import { insertEvents } from '../../store/events.ts';
+import { type Handlers, withdrawn } from '../context.ts';
+
+export const networkHandlers: Pick<Handlers, 'openapi' | 'network' | 'whoami' | 'getPlaces' | 'putPlaces'> = {
+  openapi: ({ openapi }) => openapi(),
+
+  network: ({ loop, authority, version }) => ({
+    id: loop.world.networkId,
+    fingerprint: authority.fingerprint,
+    chain: authority.chain(),
+    version,
+  }),
+
+  whoami: (_context, _input, actor) => ({
+    principal: actor.kind === 'principal' ? actor.principal : null,
+    admin: actor.kind === 'admin',
+  }),
+
+  getPlaces: ({ loop }) => ({ places: loop.world.places.map((place) => ({ ...place })) }),
+
+  async putPlaces(context, { body }, actor) {
+    const { loop, clock, replaceMeasurer } = context;
+    const places = body.places.map(({ cidr, country, subdivision }) => ({
+      cidr,
+      country,
+      ...(subdivision === undefined ? {} : { subdivision }),
+    }));
+    let measurer: ReturnType<typeof openLocationMeasurer>;
+    try {
+      measurer = openLocationMeasurer({ places });
+    } catch (error) {
+      throw new AppError('client.invalid_request', {
+        message: error instanceof Error ? error.message : 'the map has a fault',
+        param: 'places',
+      });
+    }
+    const { tableVersion } = await loop.change(async (tx) => {
+      const nowMs = clock.nowMs();
+      await tx.deleteFrom('places').execute();
+      if (places.length > 0)
+        await tx
+          .insertInto('places')
+          .values(places.map(({ cidr, country, subdivision }) => ({ cidr, country, subdivision: subdivision ?? null })))
+          .execute();
+      const measured = [...loop.world.nodes.values()].flatMap((node) => {
+        if (node.address === null) return [];
+        const { candidates, evidence } = measurer.measure(node.address);
+        return [
+          {
+            node,
+            claims: withClaims(
+              node.claims,
+              [
+                {
+                  fact: 'location',
+                  value: { candidates, evidence },
+                  source: 'measured',
+                  issuer: 'network',
+                  expiresAt: null,
+                },
+              ],
+              nowMs,
+            ),
+          },
+        ];
+      });
+      for (const { node, claims } of measured)
+        await saveClaims(
+          tx,
+          node.id,
+          claims.filter(({ fact, source }) => fact === 'location' && source === 'measured'),
+        );
+      await insertEvents(
+        tx,
+        [
+          {
+            kind: 'places.replaced',
+            node: null,
+            subcloud: null,
+            actor: actorName(actor),
+            reason: 'by request',
+            detail: { entries: places.length },
+          },
+        ],
+        nowMs,
+      );
+      return {
+        result: undefined,
+        touched: 'all',
+        apply: (world) => {
+          world.places = places;
+          replaceMeasurer(measurer);
+          for (const { node, claims } of measured) node.claims = claims;
+        },
+      };
+    });
+    return withdrawn(context, tableVersion);
+  },
+};

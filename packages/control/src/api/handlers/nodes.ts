@@ -1,0 +1,59 @@
+import type { Handlers } from '../context.ts';
+import { page, withdrawn } from '../context.ts';
+import { nodeDetailView, nodeView } from '../views.ts';
+import { isOperator, operatedNode } from '../../access/authorise.ts';
+import { actorName } from '../../access/actor.ts';
+import { insertEvents } from '../../store/events.ts';
+
+export const nodeHandlers: Pick<Handlers, 'listNodes' | 'getNode' | 'removeNode'> = {
+  listNodes({ loop, clock }, { query }, actor) {
+    const { world } = loop;
+    const { items, next } = page(
+      [...world.nodes.values()].filter((node) => isOperator(actor, node)),
+      ({ id }) => id,
+      query,
+    );
+    return { items: items.map((node) => nodeView(world, node, clock.nowMs())), next };
+  },
+
+  getNode({ loop, clock }, { params }, actor) {
+    return nodeDetailView(loop.world, operatedNode(actor, loop.world, params.id), clock.nowMs());
+  },
+
+  async removeNode(context, { params }, actor) {
+    const { loop, clock } = context;
+    const { tableVersion } = await loop.change(async (tx) => {
+      const node = operatedNode(actor, loop.world, params.id);
+      const nowMs = clock.nowMs();
+      await tx.updateTable('nodes').set({ removed_at: nowMs }).where('id', '=', node.id).execute();
+      await tx
+        .updateTable('memberships')
+        .set({ state: 'removed', reason: 'node removed', since: nowMs, assigned: false })
+        .where('node_id', '=', node.id)
+        .execute();
+      await insertEvents(
+        tx,
+        [
+          {
+            kind: 'node.removed',
+            node: node.id,
+            subcloud: null,
+            actor: actorName(actor),
+            reason: 'removed by request',
+            detail: {},
+          },
+        ],
+        nowMs,
+      );
+      return {
+        result: undefined,
+        touched: [node.id],
+        apply: (world) => {
+          world.nodes.delete(node.id);
+          world.links.delete(node.id);
+        },
+      };
+    });
+    return withdrawn(context, tableVersion);
+  },
+};

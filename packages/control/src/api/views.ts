@@ -1,0 +1,120 @@
+/** What of the world the API shows, and in which words. */
+import type { Member, NodeDetail, NodeSummary, SubcloudSummary } from '@subcloud/contract/routes/shapes';
+import { resolveFact } from '@subcloud/policy/facts';
+import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
+import type { NodeFacts } from '@subcloud/policy/facts';
+import { type Membership } from '../membership/reconcile.ts';
+import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../world/world.ts';
+import { rowKey } from '@subcloud/contract/table';
+import type { PublishedTable } from '../compile/published-table.ts';
+import { iso, isoOrNull } from './context.ts';
+
+export function factsOf(world: World, node: NodeRecord): NodeFacts {
+  return {
+    nodeId: node.id,
+    operator: node.operator,
+    claims: node.claims,
+    lastSeenAt: isOnline(world, node.id) ? null : (node.lastSeenAtMs ?? node.enrolledAtMs),
+  };
+}
+
+export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSummary {
+  const facts = factsOf(world, node);
+  const options = { atLeast: 'declared', maxAgeMs: DEFAULT_MAX_AGE_MS, now: nowMs } as const;
+  const location = resolveFact(facts, 'location', { ...options, atLeast: 'measured' });
+  const models = resolveFact(facts, 'models', options);
+  const labels = resolveFact(facts, 'labels', options);
+  const anyLocation = resolveFact(facts, 'location', options);
+  return {
+    id: node.id,
+    name: node.name,
+    operator: node.operator,
+    online: isOnline(world, node.id),
+    enrolledAt: iso(node.enrolledAtMs),
+    lastSeenAt: isoOrNull(node.lastSeenAtMs),
+    address: node.address,
+    agentVersion: node.agentVersion,
+    models: models.known ? [...models.claim.value] : [],
+    labels: labels.known ? { ...labels.claim.value } : {},
+    location: location.known ? location.claim.value.candidates.map((place) => ({ ...place })) : [],
+    pools: [...node.memberships].flatMap(([id, { state, reason }]) => {
+      const subcloud = world.subclouds.get(id);
+      return subcloud === undefined ? [] : [{ pool: subcloud.name, state, reason }];
+    }),
+    warnings: anyLocation.known ? [...anyLocation.warnings] : [],
+  };
+}
+
+export function nodeDetailView(world: World, node: NodeRecord, nowMs: number): NodeDetail {
+  return {
+    ...nodeView(world, node, nowMs),
+    publicKey: node.publicKey,
+    consent: node.consent,
+    claims: node.claims.map(({ id, fact, value, source, issuer, issuedAt, confirmedAt, expiresAt }) => ({
+      id,
+      fact,
+      value,
+      source,
+      issuer,
+      issuedAt: iso(issuedAt),
+      confirmedAt: iso(confirmedAt),
+      expiresAt: isoOrNull(expiresAt),
+    })),
+  };
+}
+
+export function servingModels(table: PublishedTable, pool: string, node: string): string[] {
+  const row = table.rows.get(rowKey.member(pool, node));
+  return row === undefined ? [] : (JSON.parse(row) as { models: string[] }).models;
+}
+
+export function memberView(
+  world: World,
+  table: PublishedTable,
+  subcloud: SubcloudRecord,
+  node: NodeRecord,
+  membership: Membership,
+): Member {
+  const models = servingModels(table, subcloud.name, node.id);
+  const online = isOnline(world, node.id);
+  return {
+    subcloud: subcloud.name,
+    node: node.id,
+    nodeName: node.name,
+    operator: node.operator,
+    state: membership.state,
+    reason: membership.reason,
+    since: iso(membership.sinceMs),
+    activeSince: isoOrNull(membership.activeSinceMs),
+    online,
+    serving: online && models.length > 0,
+    models,
+  };
+}
+
+export function subcloudView(world: World, table: PublishedTable, subcloud: SubcloudRecord): SubcloudSummary {
+  const members: Record<string, number> = {};
+  const models: Record<string, number> = {};
+  for (const node of world.nodes.values()) {
+    const state = node.memberships.get(subcloud.id)?.state;
+    if (state === undefined) continue;
+    members[state] = (members[state] ?? 0) + 1;
+    if (state === 'active')
+      for (const model of servingModels(table, subcloud.name, node.id)) models[model] = (models[model] ?? 0) + 1;
+  }
+  const { mode, autoJoin } = subcloud.participation;
+  return {
+    id: subcloud.id,
+    name: subcloud.name,
+    owner: subcloud.owner,
+    displayName: subcloud.manifest?.metadata.displayName ?? null,
+    revision: subcloud.revision,
+    effectiveHash: subcloud.effectiveHash,
+    participation: autoJoin ? `${mode}, auto-join` : mode,
+    isolation: subcloud.isolation,
+    createdAt: iso(subcloud.createdAtMs),
+    updatedAt: iso(subcloud.updatedAtMs),
+    members,
+    models,
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * The first start of a network: its id, its admin token, a first account with a key. Later starts find them. The folder
+ * and the database belong together; a database of another network is refused.
+ */
+import { join } from 'node:path';
+import * as z from 'zod';
+import { type Clock, newId } from '@subcloud/kit/clock';
+import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
+import { hashSecret, newSecret } from '@subcloud/kit/secrets';
+import { type Authority, openAuthority } from './authority.ts';
+import type { Database } from './store/database.ts';
+import { GLOBAL_ID } from './world/world.ts';
+
+const credentialsFile = z.object({
+  networkId: z.string(),
+  adminToken: z.string(),
+  apiKey: z.string(),
+  principal: z.string(),
+});
+export type Credentials = z.infer<typeof credentialsFile>;
+const FIRST_PRINCIPAL = 'user:admin';
+
+export interface Network {
+  readonly authority: Authority;
+  readonly adminTokenHash: string;
+}
+
+/** Throws when the database is of another network than the keys in `dataDir`. */
+export async function bootstrap(options: {
+  readonly db: Database;
+  readonly dataDir: string;
+  readonly clock: Clock;
+}): Promise<Network> {
+  const { db, dataDir, clock } = options;
+  const stored = await db.selectFrom('network').select(['id', 'network_key']).executeTakeFirst();
+  const path = join(dataDir, 'credentials.json');
+  const text = readFileIfPresent(path);
+  const found = text === undefined ? undefined : credentialsFile.parse(JSON.parse(text));
+  // The file comes before the rows, so that a first start that died in between goes on with the same secrets.
+  const credentials: Credentials = found ?? {
+    networkId: stored?.id ?? newId('net'),
+    adminToken: newSecret('admin'),
+    apiKey: newSecret('account'),
+    principal: FIRST_PRINCIPAL,
+  };
+  if (stored !== undefined && credentials.networkId !== stored.id) {
+    throw new Error(
+      `the database belongs to network ${stored.id}, the folder ${dataDir} to ${credentials.networkId}: give each network its own database`,
+    );
+  }
+  const authority = openAuthority({ folder: join(dataDir, 'keys'), networkId: credentials.networkId, clock });
+  if (stored !== undefined && stored.network_key !== authority.networkKey) {
+    throw new Error(
+      `the database was made with another network key than ${join(dataDir, 'keys', 'network.pem')}: restore that file`,
+    );
+  }
+  if (found === undefined) writeFileDurably(path, `${JSON.stringify(credentials, null, 2)}\n`);
+  await insertFirstRows(db, credentials, authority.networkKey, clock.nowMs());
+  return { authority, adminTokenHash: hashSecret(credentials.adminToken) };
+}
+
+async function insertFirstRows(
+  db: Database,
+  credentials: Credentials,
+  networkKey: string,
+  nowMs: number,
+): Promise<void> {
+  const adminTokenHash = hashSecret(credentials.adminToken);
+  await db.transaction().execute(async (tx) => {
+    await tx
+      .insertInto('network')
+      .values({
+        id: credentials.networkId,
+        network_key: networkKey,
+        admin_token_hash: adminTokenHash,
+        epoch: 1,
+        table_version_reserved: 1,
+        created_at: nowMs,
+      })
+      .onConflict((conflict) => conflict.column('only_row').doUpdateSet({ admin_token_hash: adminTokenHash }))
+      .execute();
+    await tx
+      .insertInto('principals')
+      .values({ id: credentials.principal, created_at: nowMs })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    await tx
+      .insertInto('account_keys')
+      .values({
+        id: newId('key'),
+        principal: credentials.principal,
+        name: 'first start',
+        hash: hashSecret(credentials.apiKey),
+        created_at: nowMs,
+        expires_at: null,
+        revoked_at: null,
+      })
+      .onConflict((conflict) => conflict.column('hash').doNothing())
+      .execute();
+    await tx
+      .insertInto('subclouds')
+      .values({
+        id: GLOBAL_ID,
+        name: 'global',
+        owner: null,
+        revision: 1,
+        created_at: nowMs,
+        updated_at: nowMs,
+        deleted_at: null,
+      })
+      .onConflict((conflict) => conflict.column('id').doNothing())
+      .execute();
+  });
+}

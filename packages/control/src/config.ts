@@ -1,0 +1,20 @@
+/** Control's options: the one schema for flags, environment and help. */
+import * as z from 'zod';
+import { type ConfigOf, loadConfig } from '@subcloud/kit/config';
+import { LOG_LEVELS } from '@subcloud/kit/log';
+
+export const controlOptions = {
+  dataDir: { schema: z.string().min(1), help: 'Folder of keys, credentials and sockets (0700)' },
+  databaseUrl: { schema: z.string().min(1), help: 'PostgreSQL 15 or newer, as a connection string', secret: true },
+  logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}` },
+} as const;
+
+export type ControlConfig = ConfigOf<typeof controlOptions>;
+
+/** Throws ConfigError with every fault. */
+export function loadControlConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  flags: Readonly<Record<string, unknown>> = {},
+): ControlConfig {
+  return loadConfig(controlOptions, { env, flags });
+}

@@ -1,0 +1,41 @@
+/**
+ * What control listens with. Two Unix sockets, so that nothing that a caller sends can ever reach what gateways use:
+ * `api.sock` takes what the gateway passes on from callers, `gateways.sock` the gateways themselves.
+ */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { type Server, createServer } from 'node:http';
+import { join } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import type { OpenAPIHono } from '@hono/zod-openapi';
+
+export interface ControlSockets {
+  readonly api: string;
+  readonly gateways: string;
+}
+
+export function controlSockets(dataDir: string): ControlSockets {
+  const folder = join(dataDir, 'run');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  return { api: join(folder, 'api.sock'), gateways: join(folder, 'gateways.sock') };
+}
+
+export async function startApiServer(app: OpenAPIHono, socketPath: string): Promise<{ close(): Promise<void> }> {
+  const server: Server = createServer({ maxHeaderSize: 16_384 }, getRequestListener(app.fetch));
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 60_000;
+  rmSync(socketPath, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  chmodSync(socketPath, 0o600);
+  return {
+    async close() {
+      server.closeIdleConnections();
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/** Control, wired: store, world, loop, the channel with gateways, the API. */
+import { mkdirSync } from 'node:fs';
+import { type Clock, type Random, systemClock, systemRandom } from '@subcloud/kit/clock';
+import { type Log, createLog } from '@subcloud/kit/log';
+import { rowKey } from '@subcloud/contract/table';
+import { createApi } from './api/app.ts';
+import { bootstrap } from './bootstrap.ts';
+import { createPublishedTable } from './compile/published-table.ts';
+import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
+import { openLocationMeasurer } from './facts/measure-location.ts';
+import { createReportSink } from './facts/reports.ts';
+import { createLoop } from './loop.ts';
+import { startMaintenance } from './maintenance.ts';
+import type { PassContext } from './pass.ts';
+import { controlSockets, startApiServer } from './register.ts';
+import { openDatabase } from './store/database.ts';
+import { openGatewayStore } from './store/gateways.ts';
+import { migrate } from './store/migrate.ts';
+import { openTableVersions } from './store/table-versions.ts';
+import { storeDecisions, storeUsage } from './store/usage.ts';
+import { createLeases } from './watch/leases.ts';
+import { startWatchServer } from './watch/server.ts';
+import { loadWorld } from './world/load-world.ts';
+import { stageCredentials } from './world/reload-world.ts';
+
+export { controlOptions, loadControlConfig };
+export type { ControlConfig };
+
+export interface ControlRunOptions {
+  readonly config: ControlConfig;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+}
+
+export interface RunningControl extends AsyncDisposable {
+  readonly networkId: string;
+  readonly fingerprint: string;
+  /** Resolves when no change or pass is under way. */
+  idle(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const VERSION = '0.1.0';
+
+/** Starts control. Rejects with a readable message when the database or the folder is not as it must be. */
+export async function runControl(options: ControlRunOptions): Promise<RunningControl> {
+  const { config, clock = systemClock, random = systemRandom, log = createLog('control', config.logLevel) } = options;
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  await migrate(config.databaseUrl);
+  const db = openDatabase(config.databaseUrl, log);
+  const { authority, adminTokenHash } = await bootstrap({ db, dataDir: config.dataDir, clock });
+  const world = await loadWorld(db);
+  const versions = await openTableVersions(db);
+  // What an earlier run published last is not known: a gateway may still route by more than the first table will say.
+  for (const node of world.nodes.values()) node.lossVersion = versions.first + 1;
+  const gateways = await openGatewayStore(db, clock);
+  const table = createPublishedTable(versions.first);
+  const leases = createLeases(clock, gateways.remembered);
+  let measurer = openLocationMeasurer({ places: world.places });
+
+  const context: PassContext = {
+    db,
+    world,
+    table,
+    leases,
+    authority,
+    clock,
+    reserveVersions: versions.reserve,
+    gatewayUrls: gateways.urls,
+    startedAtMs: clock.nowMs(),
+  };
+  const loop = createLoop({ ...context, log });
+  table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
+  stageCredentials(world, table);
+  // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
+  await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
+
+  const maintenance = startMaintenance({ ...context, loop, random, log });
+  const sockets = controlSockets(config.dataDir);
+  const watchServer = await startWatchServer({
+    socketPath: sockets.gateways,
+    table,
+    leases,
+    reports: createReportSink({ loop, measurer: () => measurer, clock, log }),
+    epoch: world.epoch,
+    clock,
+    log,
+    certify: async ({ gateway, publicKey, tlsKeySha256, url }) => {
+      await gateways.register(gateway, url);
+      return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
+    },
+    storeUsage: (request) => storeUsage(db, request),
+    storeDecisions: (request) => storeDecisions(db, request),
+    leased: gateways.leased,
+  });
+  const replaceMeasurer = (next: typeof measurer): void => {
+    measurer = next;
+  };
+  const api = createApi({
+    context: { db, loop, leases, authority, clock, pass: context, version: VERSION, replaceMeasurer },
+    adminTokenHash,
+    log,
+  });
+  const apiServer = await startApiServer(api, sockets.api);
+  log.info({ networkId: world.networkId, nodes: world.nodes.size, tableVersion: table.version }, 'control is ready');
+
+  const stop = async (): Promise<void> => {
+    maintenance.stop();
+    await apiServer.close();
+    await watchServer.close();
+    await loop.stop();
+    await db.destroy();
+  };
+  return {
+    networkId: world.networkId,
+    fingerprint: authority.fingerprint,
+    idle: loop.idle,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

@@ -1,0 +1,135 @@
+/** The tables of the newest migration, as kysely sees them. bigint columns are read as numbers (times and counters stay below 2^53). */
+import type { Generated, JSONColumnType } from 'kysely';
+
+interface NodeTable {
+  id: string;
+  name: string;
+  operator: string;
+  public_key: string;
+  enrolled_at: number;
+  removed_at: number | null;
+  last_seen_at: number | null;
+  address: string | null;
+  agent_version: string | null;
+  declaration_serial: number;
+  consent: JSONColumnType<object> | null;
+  concurrency: number | null;
+}
+interface TokenColumns {
+  id: string;
+  principal: string;
+  name: string | null;
+  hash: string;
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+}
+
+export interface Schema {
+  network: {
+    only_row: Generated<boolean>;
+    id: string;
+    network_key: string;
+    admin_token_hash: string;
+    epoch: number;
+    table_version_reserved: number;
+    created_at: number;
+  };
+  principals: { id: string; created_at: number };
+  account_keys: TokenColumns;
+  join_tokens: {
+    id: string;
+    operator: string;
+    hash: string;
+    created_at: number;
+    expires_at: number;
+    revoked_at: number | null;
+    uses: Generated<number>;
+  };
+  nodes: NodeTable;
+  claims: {
+    id: string;
+    node_id: string;
+    fact: string;
+    value: JSONColumnType<object>;
+    source: string;
+    issuer: string;
+    issued_at: number;
+    confirmed_at: number;
+    expires_at: number | null;
+  };
+  subclouds: {
+    id: string;
+    name: string;
+    owner: string | null;
+    revision: number;
+    created_at: number;
+    updated_at: number;
+    deleted_at: number | null;
+  };
+  revisions: {
+    subcloud_id: string;
+    number: number;
+    manifest: JSONColumnType<object>;
+    source: string;
+    content_hash: string;
+    effective_hash: string;
+    created_at: number;
+    created_by: string;
+  };
+  memberships: {
+    node_id: string;
+    subcloud_id: string;
+    state: string;
+    reason: string;
+    since: number;
+    active_since: number | null;
+    assigned: boolean;
+  };
+  subcloud_tokens: TokenColumns & { subcloud_id: string };
+  node_documents: {
+    node_id: string;
+    epoch: number;
+    serial: number;
+    table_version: number;
+    document: JSONColumnType<object>;
+    agreed: JSONColumnType<object>;
+    acknowledged: boolean;
+    issued_at: number;
+  };
+  places: { cidr: string; country: string; subdivision: string | null };
+  events: {
+    id: Generated<number>;
+    at: number;
+    kind: string;
+    node_id: string | null;
+    subcloud_id: string | null;
+    actor: string;
+    reason: string;
+    detail: JSONColumnType<object>;
+  };
+  usage: {
+    gateway: string;
+    sequence: number;
+    request_id: string;
+    at: number;
+    principal: string;
+    credential: string;
+    pool: string;
+    model: string;
+    node_id: string;
+    prompt_tokens: number;
+    completion_tokens: number;
+    estimated: boolean;
+    status: number;
+    duration_ms: number;
+  };
+  gateways: { id: string; url: string; leased_at: number };
+  decisions: {
+    request_id: string;
+    at: number;
+    principal: string | null;
+    pool: string | null;
+    record: JSONColumnType<object>;
+  };
+}

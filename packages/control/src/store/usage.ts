@@ -1,0 +1,54 @@
+/** Usage and decision records as gateways send them. Idempotent by (gateway, sequence): a batch may come twice. */
+import type { DecisionsRequest, UsageRequest, UsageResponse } from '@subcloud/contract/watch';
+import type { Database } from './database.ts';
+
+/** Rows in one statement: 14 parameters each, well below PostgreSQL's 65,535. */
+const BATCH = 1_000;
+
+export async function storeUsage(db: Database, { gateway, records }: UsageRequest): Promise<UsageResponse> {
+  await db.transaction().execute(async (tx) => {
+    for (let start = 0; start < records.length; start += BATCH) {
+      await tx
+        .insertInto('usage')
+        .values(
+          records.slice(start, start + BATCH).map((record) => ({
+            gateway,
+            sequence: record.sequence,
+            request_id: record.requestId,
+            at: record.atMs,
+            principal: record.principal,
+            credential: record.credential,
+            pool: record.pool,
+            model: record.model,
+            node_id: record.node,
+            prompt_tokens: record.promptTokens,
+            completion_tokens: record.completionTokens,
+            estimated: record.estimated,
+            status: record.status,
+            duration_ms: record.durationMs,
+          })),
+        )
+        .onConflict((conflict) => conflict.columns(['gateway', 'sequence']).doNothing())
+        .execute();
+    }
+  });
+  return { acknowledged: Math.max(...records.map(({ sequence }) => sequence)) };
+}
+
+export async function storeDecisions(db: Database, { records }: DecisionsRequest): Promise<void> {
+  for (let start = 0; start < records.length; start += BATCH) {
+    await db
+      .insertInto('decisions')
+      .values(
+        records.slice(start, start + BATCH).map((record) => ({
+          request_id: record.requestId,
+          at: record.atMs,
+          principal: record.principal,
+          pool: record.pool,
+          record: JSON.stringify(record),
+        })),
+      )
+      .onConflict((conflict) => conflict.column('request_id').doNothing())
+      .execute();
+  }
+}

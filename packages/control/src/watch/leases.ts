@@ -1,0 +1,111 @@
+/**
+ * Which gateways may be serving, by which table, and until when. Control's half of the lease in contract/watch.ts.
+ *
+ * A version is *concluded* when every gateway with a live lease has acknowledged it. Once that was said of a version,
+ * no gateway that is behind it gets a lease again: it may not come back with an older table.
+ */
+import type { Withdrawal } from '@subcloud/contract/routes/shapes';
+import { TABLE_LEASE_MS } from '@subcloud/contract/table';
+import { WATCH_LAG_MS } from '@subcloud/contract/watch';
+import type { Clock } from '@subcloud/kit/clock';
+
+interface Lease {
+  boot: string;
+  acknowledged: number;
+  /** Control's monotonic clock; 0: none was granted. */
+  endsAtMs: number;
+}
+
+export interface Leases {
+  /** An acknowledgement came. True: the lease is renewed from now. */
+  acknowledge(gateway: string, boot: string, version: number): boolean;
+  /** A version was published just now. */
+  published(version: number): void;
+  /** True when every live lease has acknowledged `version`; it is concluded from then on. */
+  concluded(version: number): boolean;
+  /** Waits until `version` is concluded, at most `timeoutMs`; the answer names who is outstanding. */
+  wait(version: number, timeoutMs: number): Promise<Withdrawal>;
+  /** Called after every acknowledgement and whenever a lease may have run out. */
+  onChange(listener: () => void): void;
+}
+
+const POLL_MS = 250;
+
+/** `remembered`: gateways that an earlier run of control may have given a lease that still lives, with its ends (monotonic ms). */
+export function createLeases(clock: Clock, remembered: ReadonlyMap<string, number>): Leases {
+  const leases = new Map<string, Lease>(
+    [...remembered].map(([gateway, endsAtMs]) => [gateway, { boot: '', acknowledged: 0, endsAtMs }]),
+  );
+  const listeners = new Set<() => void>();
+  /** Publication times of versions that somebody may still lag behind, oldest first. */
+  let publications: { version: number; atMs: number }[] = [];
+  let floor = 0;
+
+  const outstanding = (version: number): [string, Lease][] => {
+    const now = clock.monotonicMs();
+    return [...leases].filter(([, lease]) => lease.endsAtMs > now && lease.acknowledged < version);
+  };
+  const concluded = (version: number): boolean => {
+    if (version > floor && outstanding(version).length === 0) floor = version;
+    return version <= floor;
+  };
+  const lagging = (version: number): boolean => {
+    const now = clock.monotonicMs();
+    const behind = publications.find((publication) => publication.version > version);
+    return behind !== undefined && now - behind.atMs > WATCH_LAG_MS;
+  };
+
+  return {
+    acknowledge(gateway, boot, version) {
+      const lease: Lease = leases.get(gateway) ?? { boot, acknowledged: 0, endsAtMs: 0 };
+      leases.set(gateway, lease);
+      if (lease.boot !== boot) {
+        // A new process has nothing of the old one's table. The old one is gone: it held the folder that the id lies in.
+        lease.boot = boot;
+        lease.acknowledged = version;
+      } else lease.acknowledged = Math.max(lease.acknowledged, version);
+      const granted = version >= floor && !lagging(version);
+      if (granted) lease.endsAtMs = clock.monotonicMs() + TABLE_LEASE_MS;
+      for (const listener of listeners) listener();
+      return granted;
+    },
+    published(version) {
+      publications.push({ version, atMs: clock.monotonicMs() });
+      const slowest = Math.min(...[...leases.values()].map(({ acknowledged }) => acknowledged), version);
+      // A version that all have passed can no longer make anybody lag.
+      if (publications.length > 64)
+        publications = publications.filter((publication) => publication.version > slowest).slice(-4_096);
+    },
+    concluded,
+    async wait(version, timeoutMs) {
+      const end = clock.monotonicMs() + timeoutMs;
+      while (!concluded(version) && clock.monotonicMs() < end) {
+        await new Promise<void>((resolve) => {
+          const timer = clock.after(Math.min(POLL_MS, Math.max(1, end - clock.monotonicMs())), done);
+          function done(): void {
+            timer.cancel();
+            listeners.delete(done);
+            resolve();
+          }
+          listeners.add(done);
+        });
+      }
+      if (concluded(version)) return { complete: true, tableVersion: version, outstanding: [] };
+      const late = outstanding(version);
+      // From here on the late ones get no new lease below this version, so the ends that are announced hold.
+      floor = Math.max(floor, version);
+      const now = clock.monotonicMs();
+      return {
+        complete: false,
+        tableVersion: version,
+        outstanding: late.map(([gateway, lease]) => ({
+          gateway,
+          leaseEndsAt: new Date(clock.nowMs() + lease.endsAtMs - now).toISOString(),
+        })),
+      };
+    },
+    onChange(listener) {
+      listeners.add(listener);
+    },
+  };
+}

@@ -1,0 +1,213 @@
+/** The world as the store has it, at start. */
+import { consentSchema } from '@subcloud/policy/consent';
+import type { Claim } from '@subcloud/policy/facts';
+import { subcloudManifest } from '@subcloud/policy/manifest';
+import type { PrincipalId } from '@subcloud/policy/principal';
+import { signedDocument, nodeDocument } from '@subcloud/contract/documents';
+import type { CredentialRow } from '@subcloud/contract/table';
+import type { Membership } from '../membership/reconcile.ts';
+import { type PoolModels, termsOf } from '../compile/sequence.ts';
+import type { Database } from '../store/database.ts';
+import { globalRecord, subcloudRecord } from './subcloud-record.ts';
+import { type DocumentRecord, GLOBAL_ID, type World } from './world.ts';
+
+export async function loadWorld(db: Database): Promise<World> {
+  const network = await db.selectFrom('network').select(['id', 'epoch', 'created_at']).executeTakeFirstOrThrow();
+  const world: World = {
+    networkId: network.id,
+    epoch: network.epoch,
+    nodes: new Map(),
+    subclouds: new Map([[GLOBAL_ID, globalRecord(network.created_at)]]),
+    subcloudByName: new Map([['global', GLOBAL_ID]]),
+    credentials: new Map(),
+    places: [],
+    links: new Map(),
+  };
+  await loadSubclouds(db, world);
+  await loadNodes(db, world);
+  await loadCredentials(db, world);
+  const places = await db.selectFrom('places').select(['cidr', 'country', 'subdivision']).orderBy('cidr').execute();
+  world.places = places.map(({ cidr, country, subdivision }) => ({
+    cidr,
+    country,
+    ...(subdivision === null ? {} : { subdivision }),
+  }));
+  return world;
+}
+
+async function loadSubclouds(db: Database, world: World): Promise<void> {
+  const rows = await db
+    .selectFrom('subclouds')
+    .innerJoin('revisions', (join) =>
+      join.onRef('revisions.subcloud_id', '=', 'subclouds.id').onRef('revisions.number', '=', 'subclouds.revision'),
+    )
+    .select([
+      'subclouds.id',
+      'subclouds.owner',
+      'subclouds.revision',
+      'subclouds.created_at',
+      'subclouds.updated_at',
+      'revisions.manifest',
+      'revisions.source',
+    ])
+    .where('subclouds.deleted_at', 'is', null)
+    .where('subclouds.id', '!=', GLOBAL_ID)
+    .execute();
+  for (const row of rows) {
+    const record = subcloudRecord({
+      id: row.id,
+      owner: row.owner as PrincipalId,
+      revision: row.revision,
+      createdAtMs: row.created_at,
+      updatedAtMs: row.updated_at,
+      manifest: subcloudManifest.parse(row.manifest),
+      source: row.source,
+    });
+    world.subclouds.set(record.id, record);
+    world.subcloudByName.set(record.name, record.id);
+  }
+}
+
+async function loadNodes(db: Database, world: World): Promise<void> {
+  const nodes = await db
+    .selectFrom('nodes')
+    .select([
+      'id',
+      'name',
+      'operator',
+      'public_key',
+      'enrolled_at',
+      'last_seen_at',
+      'address',
+      'agent_version',
+      'declaration_serial',
+      'consent',
+      'concurrency',
+    ])
+    .where('removed_at', 'is', null)
+    .execute();
+  for (const row of nodes) {
+    world.nodes.set(row.id, {
+      id: row.id,
+      name: row.name,
+      operator: row.operator as PrincipalId,
+      publicKey: row.public_key,
+      enrolledAtMs: row.enrolled_at,
+      lastSeenAtMs: row.last_seen_at,
+      address: row.address,
+      agentVersion: row.agent_version,
+      declarationSerial: row.declaration_serial,
+      consent: row.consent === null ? null : consentSchema.parse(row.consent),
+      concurrency: row.concurrency,
+      claims: [],
+      memberships: new Map(),
+      document: undefined,
+      verdicts: new Map(),
+      dueMs: null,
+      lossVersion: 0,
+    });
+  }
+  const claims = await db
+    .selectFrom('claims')
+    .select(['id', 'node_id', 'fact', 'value', 'source', 'issuer', 'issued_at', 'confirmed_at', 'expires_at'])
+    .execute();
+  for (const row of claims) {
+    world.nodes.get(row.node_id)?.claims.push({
+      id: row.id,
+      fact: row.fact,
+      value: row.value,
+      source: row.source,
+      issuer: row.issuer,
+      issuedAt: row.issued_at,
+      confirmedAt: row.confirmed_at,
+      expiresAt: row.expires_at,
+    } as unknown as Claim);
+  }
+  const memberships = await db
+    .selectFrom('memberships')
+    .select(['node_id', 'subcloud_id', 'state', 'reason', 'since', 'active_since', 'assigned'])
+    .execute();
+  for (const row of memberships) {
+    const node = world.nodes.get(row.node_id);
+    if (node === undefined) continue;
+    const membership: Membership = {
+      state: row.state as Membership['state'],
+      reason: row.reason,
+      sinceMs: row.since,
+      activeSinceMs: row.active_since,
+      assigned: row.assigned,
+    };
+    (node.memberships as Map<string, Membership>).set(row.subcloud_id, membership);
+  }
+  const documents = await db
+    .selectFrom('node_documents')
+    .select(['node_id', 'epoch', 'serial', 'table_version', 'document', 'agreed', 'acknowledged', 'issued_at'])
+    .execute();
+  for (const row of documents) {
+    const node = world.nodes.get(row.node_id);
+    if (node !== undefined) node.document = documentRecord(row);
+  }
+}
+
+function documentRecord(row: {
+  epoch: number;
+  serial: number;
+  table_version: number;
+  document: object;
+  agreed: object;
+  acknowledged: boolean;
+  issued_at: number;
+}): DocumentRecord {
+  const document = signedDocument.parse(row.document);
+  const body = nodeDocument.parse(JSON.parse(document.body));
+  return {
+    epoch: row.epoch,
+    serial: row.serial,
+    tableVersion: row.table_version,
+    document,
+    content: new Map(body.memberships.map(({ pool, models }) => [pool, models])),
+    terms: new Map(body.memberships.map((membership) => [membership.pool, termsOf(membership)])),
+    agreed: new Map(Object.entries(row.agreed as Record<string, string[]>)) satisfies PoolModels,
+    acknowledged: row.acknowledged,
+    issuedAtMs: row.issued_at,
+  };
+}
+
+async function loadCredentials(db: Database, world: World): Promise<void> {
+  const keys = await db
+    .selectFrom('account_keys')
+    .select(['id', 'principal', 'hash', 'expires_at'])
+    .where('revoked_at', 'is', null)
+    .execute();
+  for (const key of keys) {
+    world.credentials.set(key.hash, {
+      id: key.id,
+      kind: 'account',
+      principal: key.principal as PrincipalId,
+      pool: null,
+      expiresAt: key.expires_at,
+    });
+  }
+  const tokens = await db
+    .selectFrom('subcloud_tokens')
+    .innerJoin('subclouds', 'subclouds.id', 'subcloud_tokens.subcloud_id')
+    .select([
+      'subcloud_tokens.id',
+      'subcloud_tokens.principal',
+      'subcloud_tokens.hash',
+      'subcloud_tokens.expires_at',
+      'subclouds.name',
+    ])
+    .where('subcloud_tokens.revoked_at', 'is', null)
+    .where('subclouds.deleted_at', 'is', null)
+    .execute();
+  for (const token of tokens) {
+    world.credentials.set(token.hash, {
+      id: token.id,
+      kind: 'subcloud',
+      principal: token.principal as PrincipalId,
+      pool: token.name,
+      expiresAt: token.expires_at,
+    } satisfies CredentialRow);
+  }
+}

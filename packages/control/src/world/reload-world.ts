@@ -1,0 +1,50 @@
+/**
+ * Brings the world back to what the store says, in place. Needed when a transaction's end is not known (the connection
+ * broke at COMMIT): memory must never say less or more than the store. What is not stored (links, losses) is kept.
+ */
+import { rowKey } from '@subcloud/contract/table';
+import type { PublishedTable } from '../compile/published-table.ts';
+import type { Database } from '../store/database.ts';
+import { loadWorld } from './load-world.ts';
+import type { World } from './world.ts';
+
+/** Returns every node that was or is known: all of them want a pass. */
+export async function reloadWorld(db: Database, world: World, table: PublishedTable): Promise<readonly string[]> {
+  const fresh = await loadWorld(db);
+  const ids = new Set([...world.nodes.keys(), ...fresh.nodes.keys()]);
+  for (const [id, node] of fresh.nodes) {
+    const old = world.nodes.get(id);
+    if (old === undefined) continue;
+    node.lossVersion = old.lossVersion;
+    // Heartbeats since the last write to the store are known here only.
+    if ((old.lastSeenAtMs ?? 0) > (node.lastSeenAtMs ?? 0)) node.lastSeenAtMs = old.lastSeenAtMs;
+    node.claims = node.claims.map((claim) => {
+      const known = old.claims.find(({ id: claimId }) => claimId === claim.id);
+      return known !== undefined && claim.source === 'measured' && known.confirmedAt > claim.confirmedAt
+        ? { ...claim, confirmedAt: known.confirmedAt }
+        : claim;
+    });
+  }
+  replace(world.nodes, fresh.nodes);
+  replace(world.subclouds, fresh.subclouds);
+  replace(world.subcloudByName, fresh.subcloudByName);
+  replace(world.credentials, fresh.credentials);
+  world.places = fresh.places;
+  for (const id of world.links.keys()) if (!world.nodes.has(id)) world.links.delete(id);
+  stageCredentials(world, table);
+  return [...ids];
+}
+
+/** All credentials as rows, and none besides. */
+export function stageCredentials(world: World, table: PublishedTable): void {
+  for (const key of table.rows.keys()) {
+    if (key.startsWith('credential/') && !world.credentials.has(key.slice('credential/'.length)))
+      table.stage('credential', key, undefined);
+  }
+  for (const [hash, row] of world.credentials) table.stage('credential', rowKey.credential(hash), row);
+}
+
+function replace<Key, Value>(target: Map<Key, Value>, source: ReadonlyMap<Key, Value>): void {
+  target.clear();
+  for (const [key, value] of source) target.set(key, value);
+}
