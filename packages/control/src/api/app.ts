@@ -65,7 +65,9 @@ export function createApi(options: {
         ),
     });
     app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], limit, async (c) => {
-      const actor = admit(spec, identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()));
+      const actor = admit(spec, () =>
+        identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
+      );
       const input = {
         ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
         ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
@@ -81,20 +83,15 @@ export function createApi(options: {
   return app;
 }
 
-/** What the route asks of the caller before anything is looked up. */
-function admit(spec: RouteSpec, actor: Actor): Actor {
-  switch (spec.auth) {
-    case 'public':
-    case 'join':
-      return actor;
-    case 'principal':
-      if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
-      return actor;
-    case 'admin':
-      if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
-      if (actor.kind !== 'admin') throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
-      return actor;
+/** What the route asks of the caller before anything is looked up. A public route reads no credential, not even a wrong one. */
+function admit(spec: RouteSpec, who: () => Actor): Actor {
+  if (spec.auth === 'public' || spec.auth === 'join') return { kind: 'anonymous' };
+  const actor = who();
+  if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
+  if (spec.auth === 'admin' && actor.kind !== 'admin') {
+    throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
   }
+  return actor;
 }
 
 function shaped(schema: z.ZodType, value: unknown, where: string): unknown {
