@@ -84,7 +84,7 @@ function addressBytes(address: string): Buffer {
   const [head = '', tail = ''] = new URL(`http://[${address.split('%')[0] ?? ''}]`).hostname.slice(1, -1).split('::');
   const left = groups(head);
   const right = groups(tail);
-  const gap = new Array<number>(8 - left.length - right.length).fill(0);
+  const gap = Array.from({ length: 8 - left.length - right.length }, () => 0);
   const bytes = Buffer.alloc(16);
   for (const [index, group] of [...left, ...gap, ...right].entries()) bytes.writeUInt16BE(group, index * 2);
   return bytes;

@@ -1,6 +1,6 @@
 /** Control as a gateway sees it, for tests of the gateway alone: the watch is scripted, everything told is kept. */
 import { mkdirSync, rmSync } from 'node:fs';
-import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { join } from 'node:path';
 import type { TrustChain } from '@subcloud/contract/documents';
 import {
@@ -29,7 +29,11 @@ export interface PeerControl extends AsyncDisposable {
   readonly usage: UsageRecord[];
   readonly decisions: DecisionRecord[];
   /** Requests that came by the socket of the API. */
-  readonly apiRequests: { readonly method: string; readonly url: string; readonly headers: IncomingMessage['headers'] }[];
+  readonly apiRequests: {
+    readonly method: string;
+    readonly url: string;
+    readonly headers: IncomingMessage['headers'];
+  }[];
   version(): number;
   /** One delta with these rows; null deletes. Returns its version. */
   publish(rows: readonly (readonly [key: string, value: unknown])[]): number;
@@ -46,74 +50,12 @@ export interface PeerControl extends AsyncDisposable {
 /** `dir`: where the two sockets go. */
 export async function startPeerControl(dir: string): Promise<PeerControl> {
   mkdirSync(dir, { recursive: true });
-  const networkKey = generateSigningKey();
-  const signingKey = generateSigningKey();
-  const now = Date.now();
-  const networkId = 'net_test';
-  const certificate = {
-    version: 1 as const,
-    networkId,
-    publicKey: signingKey.publicKey,
-    issuedAt: now - 1_000,
-    notAfter: now + 86_400_000,
-  };
-  const chain: TrustChain = {
-    networkId,
-    networkKey: networkKey.publicKey,
-    signingKeys: [signDocument(networkKey, 'signing-key', certificate)],
-  };
-  const rows = new Map<string, unknown>([['network/', { networkId, chain }]]);
-  const watches = new Set<ServerResponse>();
-  let version = 1;
-  let opened = 0;
-  let stored = 0;
-  const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
-  const versionLines = (mode: string, set: readonly Row[], deleted: readonly string[]): string =>
-    line({ type: 'begin', mode, tableVersion: version, epoch: 1 }) +
-    line({ type: 'rows', set, delete: deleted }) +
-    line({ type: 'commit', tableVersion: version, nowMs: Date.now() });
-
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const path = (request.url ?? '').split('?')[0];
-    if (path === WATCH_PATHS.watch) {
-      opened += 1;
-      watches.add(response);
-      response.on('close', () => watches.delete(response));
-      response.writeHead(200);
-      response.write(versionLines('snapshot', [...rows], []));
-      return;
-    }
-    const body: unknown = JSON.parse(await textOf(request));
-    const reply = (value: unknown): void => void response.end(JSON.stringify(value));
-    switch (path) {
-      case WATCH_PATHS.acknowledge:
-        peer.acknowledged.push(acknowledgeRequest.parse(body));
-        return reply({ lease: peer.grantsLease, leaseMs: 60_000, nowMs: Date.now() });
-      case WATCH_PATHS.certificate:
-        return reply({ certificate: certify(signingKey, networkId, certificateRequest.parse(body)) });
-      case WATCH_PATHS.reports:
-        peer.reports.push(reportsRequest.parse(body));
-        return reply({});
-      case WATCH_PATHS.usage:
-        if (!peer.takesUsage) return void response.writeHead(503).end();
-        for (const record of usageRequest.parse(body).records) {
-          if (record.sequence !== stored + 1 && record.sequence > stored) return void response.writeHead(400).end();
-          if (record.sequence > stored) peer.usage.push(record);
-          stored = Math.max(stored, record.sequence);
-        }
-        return reply({ acknowledged: stored });
-      case WATCH_PATHS.decisions:
-        peer.decisions.push(...decisionsRequest.parse(body).records);
-        return reply({});
-      default:
-        response.writeHead(404).end();
-    }
-  };
+  const control = new ScriptedControl();
   const gateways = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => response.writeHead(400).end(String(error)));
+    control.answer(request, response).catch((error: unknown) => response.writeHead(400).end(String(error)));
   });
   const api = createServer((request, response) => {
-    peer.apiRequests.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers });
+    control.apiRequests.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers });
     request.pipe(response.writeHead(200, { 'content-type': 'text/plain', 'x-from': 'control' }));
   });
   for (const [server, name] of [
@@ -122,39 +64,125 @@ export async function startPeerControl(dir: string): Promise<PeerControl> {
   ] as const) {
     rmSync(join(dir, name), { force: true });
     await new Promise<void>((resolve) => void server.listen(join(dir, name), resolve));
+    control.servers.push(server);
   }
-  const peer: PeerControl = {
-    networkKey,
-    signingKey,
-    chain,
-    acknowledged: [],
-    reports: [],
-    usage: [],
-    decisions: [],
-    apiRequests: [],
-    grantsLease: true,
-    takesUsage: true,
-    version: () => version,
-    opened: () => opened,
-    publish(changed) {
-      version += 1;
-      for (const [key, value] of changed) value === null ? rows.delete(key) : rows.set(key, value);
-      const set = changed.filter(([, value]) => value !== null);
-      const deleted = changed.filter(([, value]) => value === null).map(([key]) => key);
-      for (const watch of watches) watch.write(versionLines('delta', set, deleted));
-      return version;
-    },
-    write: (text) => watches.forEach((watch) => watch.write(text)),
-    cut: () => watches.forEach((watch) => watch.destroy()),
-    async [Symbol.asyncDispose]() {
-      for (const server of [gateways, api]) {
-        server.closeAllConnections();
-        await new Promise((resolve) => server.close(resolve));
-      }
-    },
-  };
-  return peer;
+  return control;
 }
+
+const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
+
+class ScriptedControl implements PeerControl {
+  readonly networkKey = generateSigningKey();
+  readonly signingKey = generateSigningKey();
+  readonly chain: TrustChain;
+  readonly acknowledged: AcknowledgeRequest[] = [];
+  readonly reports: ReportsRequest[] = [];
+  readonly usage: UsageRecord[] = [];
+  readonly decisions: DecisionRecord[] = [];
+  readonly apiRequests: PeerControl['apiRequests'] = [];
+  readonly servers: Server[] = [];
+  readonly #rows = new Map<string, unknown>();
+  readonly #watches = new Set<ServerResponse>();
+  #version = 1;
+  #opened = 0;
+  #stored = 0;
+  grantsLease = true;
+  takesUsage = true;
+
+  constructor() {
+    const now = Date.now();
+    const certificate = {
+      version: 1 as const,
+      networkId: NETWORK_ID,
+      publicKey: this.signingKey.publicKey,
+      issuedAt: now - 1_000,
+      notAfter: now + 86_400_000,
+    };
+    this.chain = {
+      networkId: NETWORK_ID,
+      networkKey: this.networkKey.publicKey,
+      signingKeys: [signDocument(this.networkKey, 'signing-key', certificate)],
+    };
+    this.#rows.set('network/', { networkId: NETWORK_ID, chain: this.chain });
+  }
+
+  version = (): number => this.#version;
+  opened = (): number => this.#opened;
+  write = (text: string): void => this.#watches.forEach((watch) => watch.write(text));
+  cut = (): void => this.#watches.forEach((watch) => watch.destroy());
+
+  publish = (changed: readonly Row[]): number => {
+    this.#version += 1;
+    for (const [key, value] of changed) {
+      if (value === null) this.#rows.delete(key);
+      else this.#rows.set(key, value);
+    }
+    const set = changed.filter(([, value]) => value !== null);
+    const deleted = changed.filter(([, value]) => value === null).map(([key]) => key);
+    this.write(this.#lines('delta', set, deleted));
+    return this.#version;
+  };
+
+  #lines(mode: string, set: readonly Row[], deleted: readonly string[]): string {
+    return (
+      line({ type: 'begin', mode, tableVersion: this.#version, epoch: 1 }) +
+      line({ type: 'rows', set, delete: deleted }) +
+      line({ type: 'commit', tableVersion: this.#version, nowMs: Date.now() })
+    );
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path: string = (request.url ?? '').split('?')[0] ?? '';
+    if (path === WATCH_PATHS.watch) return this.#watch(response);
+    const body: unknown = JSON.parse(await textOf(request));
+    const reply = (value: unknown): void => void response.end(JSON.stringify(value));
+    switch (path) {
+      case WATCH_PATHS.acknowledge:
+        this.acknowledged.push(acknowledgeRequest.parse(body));
+        return reply({ lease: this.grantsLease, leaseMs: 60_000, nowMs: Date.now() });
+      case WATCH_PATHS.certificate:
+        return reply({ certificate: certify(this.signingKey, NETWORK_ID, certificateRequest.parse(body)) });
+      case WATCH_PATHS.reports:
+        this.reports.push(reportsRequest.parse(body));
+        return reply({});
+      case WATCH_PATHS.usage:
+        if (!this.takesUsage) return void response.writeHead(503).end();
+        return reply({ acknowledged: this.#store(usageRequest.parse(body).records) });
+      case WATCH_PATHS.decisions:
+        this.decisions.push(...decisionsRequest.parse(body).records);
+        return reply({});
+      default:
+        response.writeHead(404).end();
+    }
+  }
+
+  #watch(response: ServerResponse): void {
+    this.#opened += 1;
+    this.#watches.add(response);
+    response.on('close', () => this.#watches.delete(response));
+    response.writeHead(200);
+    response.write(this.#lines('snapshot', [...this.#rows], []));
+  }
+
+  /** As control does: known ones are skipped, a gap is refused. */
+  #store(records: readonly UsageRecord[]): number {
+    for (const record of records) {
+      if (record.sequence > this.#stored + 1) throw new Error('the sequence has a gap');
+      if (record.sequence > this.#stored) this.usage.push(record);
+      this.#stored = Math.max(this.#stored, record.sequence);
+    }
+    return this.#stored;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const server of this.servers) {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+}
+
+const NETWORK_ID = 'net_test';
 
 function certify(signingKey: SigningKey, networkId: string, request: CertificateRequest) {
   const now = Date.now();

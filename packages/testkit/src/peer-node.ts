@@ -88,7 +88,7 @@ export async function startPeerNode(options: PeerNodeOptions): Promise<PeerNode>
     linked,
     closed,
     session,
-    handler: options.handler ?? ((stream) => void stream.respond({ ':status': 500 }, { endStream: true })),
+    handler: options.handler ?? ((stream) => stream.respond({ ':status': 500 }, { endStream: true })),
     say: (message) => void report?.write(`${JSON.stringify(message)}\n`),
     close: () => socket.destroy(),
   };
@@ -107,7 +107,14 @@ export async function startPeerNode(options: PeerNodeOptions): Promise<PeerNode>
     if (options.greets === false) return;
     const signature = signText(options.signsWith ?? key, linkTranscript('agent', transcript));
     const { serial = 0 } = options;
-    peer.say({ type: 'hello', publicKey: key.publicKey, signature, agentVersion: '0', epoch: serial === 0 ? 0 : 1, serial });
+    peer.say({
+      type: 'hello',
+      publicKey: key.publicKey,
+      signature,
+      agentVersion: '0',
+      epoch: serial === 0 ? 0 : 1,
+      serial,
+    });
     const beating = setInterval(() => peer.say({ type: 'heartbeat', inFlight: 0 }), 1_000);
     stream.on('close', () => clearInterval(beating));
   };

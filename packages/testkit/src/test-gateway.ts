@@ -5,13 +5,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { request as secureRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type CredentialRow,
-  type MemberRow,
-  type NodeRow,
-  type PoolRow,
-  rowKey,
-} from '@subcloud/contract/table';
+import { type CredentialRow, type MemberRow, type NodeRow, type PoolRow, rowKey } from '@subcloud/contract/table';
 import { type GatewayRunOptions, type RunningGateway, gatewayOptions, runGateway } from '@subcloud/gateway/run';
 import { type Clock, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { loadConfig } from '@subcloud/kit/config';
@@ -110,7 +104,14 @@ export async function startTestGateway(
         ...(setup.pools ?? ['global']).map((pool) => memberRow(pool, id, setup.models, setup.validUntil ?? null)),
       ]);
       if (!links) return { id, key: nodeKey } as PeerNode;
-      const peer = await startPeerNode({ ...setup, url: gateway.url, id, key: nodeKey, localAddress: address, handler });
+      const peer = await startPeerNode({
+        ...setup,
+        url: gateway.url,
+        id,
+        key: nodeKey,
+        localAddress: address,
+        handler,
+      });
       nodes.push(peer);
       const word = await peer.linked;
       if (word !== 'welcome') throw new Error(`the link was refused: ${word}`);
@@ -204,7 +205,14 @@ export function credentialRow(secret: string, changes: Partial<CredentialRow> = 
 }
 
 export function nodeRow(id: string, publicKey: string, changes: Partial<NodeRow> = {}): [string, NodeRow] {
-  const row: NodeRow = { id, publicKey, operator: 'user:op', measuredAddress: '127.0.0.1', concurrency: null, ...changes };
+  const row: NodeRow = {
+    id,
+    publicKey,
+    operator: 'user:op',
+    measuredAddress: '127.0.0.1',
+    concurrency: null,
+    ...changes,
+  };
   return [rowKey.node(id), row];
 }
 

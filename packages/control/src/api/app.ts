@@ -14,6 +14,7 @@ import type { Log } from '@subcloud/kit/log';
 import { type Actor, identify } from '../access/actor.ts';
 import { isStoreFault } from '../store/database.ts';
 import type { ApiContext, Handlers } from './context.ts';
+import { DOCS_HEADERS, docsPage } from './docs-page.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
 import { memberHandlers } from './handlers/members.ts';
@@ -77,6 +78,9 @@ export function createApi(options: {
       return c.json(output as object, spec.status);
     });
   }
+  const docs = docsPage(context.version);
+  app.get('/docs', (c) => c.body(docs, 200, DOCS_HEADERS));
+  app.get('/', (c) => c.redirect('/docs', 302));
   app.notFound((c) =>
     failure(c, new AppError('client.not_found', { message: `There is no ${c.req.method} ${c.req.path}.` }), log),
   );

@@ -39,15 +39,21 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
   const listeners = new Set<() => void>();
   /** Publication times of versions that somebody may still lag behind, oldest first. */
   let publications: { version: number; atMs: number }[] = [];
-  let floor = 0;
+  /** Every version up to here is concluded. */
+  let concludedUpTo = 0;
+  /** Nobody behind this gets a lease: it is concluded, or the ends of the leases that are behind it were announced. */
+  let leasedFrom = 0;
 
   const outstanding = (version: number): [string, Lease][] => {
     const now = clock.monotonicMs();
     return [...leases].filter(([, lease]) => lease.endsAtMs > now && lease.acknowledged < version);
   };
   const concluded = (version: number): boolean => {
-    if (version > floor && outstanding(version).length === 0) floor = version;
-    return version <= floor;
+    if (version > concludedUpTo && outstanding(version).length === 0) {
+      concludedUpTo = version;
+      leasedFrom = Math.max(leasedFrom, version);
+    }
+    return version <= concludedUpTo;
   };
   const lagging = (version: number): boolean => {
     const now = clock.monotonicMs();
@@ -64,7 +70,7 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
         lease.boot = boot;
         lease.acknowledged = version;
       } else lease.acknowledged = Math.max(lease.acknowledged, version);
-      const granted = version >= floor && !lagging(version);
+      const granted = version >= leasedFrom && !lagging(version);
       if (granted) lease.endsAtMs = clock.monotonicMs() + TABLE_LEASE_MS;
       for (const listener of listeners) listener();
       return granted;
@@ -92,8 +98,9 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
       }
       if (concluded(version)) return { complete: true, tableVersion: version, outstanding: [] };
       const late = outstanding(version);
-      // From here on the late ones get no new lease below this version, so the ends that are announced hold.
-      floor = Math.max(floor, version);
+      // From here on the late ones get no new lease below this version, so the ends that are announced hold. Concluded
+      // it is only when they have passed.
+      leasedFrom = Math.max(leasedFrom, version);
       const now = clock.monotonicMs();
       return {
         complete: false,

@@ -79,6 +79,7 @@ async function sendAnswer(chat: ChatPlay, asked: Asked, answer: EngineBehaviour 
     if (answer.kind === 'reset-mid-stream' || answer.kind === 'cut-clean') {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 });
       response.write('{"id":"chatcmpl-scripted","choi');
+      await flushed(response);
       breakOff(chat);
       return;
     }

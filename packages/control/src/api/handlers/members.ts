@@ -51,15 +51,13 @@ export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 're
           assigned: true,
         })
         .onConflict((conflict) =>
-          conflict
-            .columns(['node_id', 'subcloud_id'])
-            .doUpdateSet({
-              state: membership.state,
-              reason: membership.reason,
-              since: membership.sinceMs,
-              active_since: membership.activeSinceMs,
-              assigned: true,
-            }),
+          conflict.columns(['node_id', 'subcloud_id']).doUpdateSet({
+            state: membership.state,
+            reason: membership.reason,
+            since: membership.sinceMs,
+            active_since: membership.activeSinceMs,
+            assigned: true,
+          }),
         )
         .execute();
       await insertEvents(

@@ -1,0 +1,27 @@
+/** What the rest of the agent lends to its links. */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { SignedDocument } from '@subcloud/contract/documents';
+import type { Clock, Random } from '@subcloud/kit/clock';
+import type { Log } from '@subcloud/kit/log';
+import type { SigningKey } from '@subcloud/kit/signing';
+import type { ControlTime } from '../control-time.ts';
+import type { CurrentDocument } from '../state/current-document.ts';
+import type { NodeStateStore } from '../state/node-state.ts';
+import type { GatewayRegistry } from './gateway-registry.ts';
+
+export interface LinkContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly localAddress: string | undefined;
+  readonly key: SigningKey;
+  readonly state: NodeStateStore;
+  readonly time: ControlTime;
+  readonly document: CurrentDocument;
+  readonly registry: GatewayRegistry;
+  /** A fresh signed declaration. */
+  declare(): SignedDocument;
+  /** Requests being answered now, over all links. */
+  inFlight(): number;
+  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
+}

@@ -1,0 +1,153 @@
+/**
+ * Wiring only: settings, engines, identity, links. The order matters: engines are looked at before the first link, so
+ * that a restart does not declare a machine without models.
+ */
+import { mkdirSync } from 'node:fs';
+import type { Clock, Random } from '@subcloud/kit/clock';
+import { ConfigError } from '@subcloud/kit/config';
+import type { Log } from '@subcloud/kit/log';
+import type { SigningKey } from '@subcloud/kit/signing';
+import type { AgentConfig } from './config.ts';
+import { createControlTime } from './control-time.ts';
+import { signDeclaration } from './declaration.ts';
+import { type EngineFleet, createEngineFleet } from './engines/engine-fleet.ts';
+import { identify } from './identify.ts';
+import { startGatewayLinks } from './link/gateway-links.ts';
+import { createGatewayRegistry } from './link/gateway-registry.ts';
+import { watchForChanges } from './redeclare.ts';
+import { createAdmission } from './serve/admission.ts';
+import { type Served, handleRequest } from './serve/handler.ts';
+import { type AgentSettings, type LiveSettings, liveSettings } from './settings.ts';
+import { createCurrentDocument } from './state/current-document.ts';
+import { loadNodeKey } from './state/node-key.ts';
+import type { NodeStateStore } from './state/node-state.ts';
+
+export { agentOptions } from './config.ts';
+export type { AgentConfig } from './config.ts';
+export type { AgentSettings } from './settings.ts';
+export type { Served } from './serve/handler.ts';
+
+export interface AgentObserver {
+  /** For each request that a gateway sent, when it was handed to an engine or refused. */
+  readonly onServe?: (served: Served) => void;
+}
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly observe?: AgentObserver;
+  /** Ends a start that is still under way. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RunningAgent extends AsyncDisposable {
+  readonly nodeId: string;
+  readonly networkId: string;
+  /** Whether any gateway has this node. */
+  linked(): boolean;
+  /** Network ids of the models that its engines offer now. */
+  models(): readonly string[];
+  /** Of the highest node document that was accepted. */
+  documentPosition(): { readonly epoch: number; readonly serial: number };
+  /** Settings that win over flags and file from now on. */
+  update(partial: Partial<AgentSettings>): void;
+  /** Drains for at most 30 s, then closes everything. */
+  stop(): Promise<void>;
+}
+
+const DRAIN_MS = 30_000;
+
+/** Resolves when the node is enrolled and dialling. Throws ConfigError or LinkError with a sentence that says what to do. */
+export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { config, clock, log } = options;
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const settings = liveSettings(config, clock, log);
+  const engines = createEngineFleet({ clock, log });
+  try {
+    const { url, joinToken, name } = settings;
+    if (url === undefined) throw new ConfigError(['--url: the URL of the network is needed.']);
+    const key = loadNodeKey(config.dataDir);
+    const signal = options.signal ?? new AbortController().signal;
+    const { dataDir, localAddress } = config;
+    const [state] = await Promise.all([
+      identify({ ...options, dataDir, localAddress, url, joinToken, name, key, signal }),
+      engines.use(settings.current.engines),
+    ]);
+    return link(options, { settings, engines, url, key, state });
+  } catch (error) {
+    settings.stop();
+    await engines.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly settings: LiveSettings;
+  readonly engines: EngineFleet;
+  readonly url: string;
+  readonly key: SigningKey;
+  readonly state: NodeStateStore;
+}
+
+function link({ config, clock, random, log, observe }: AgentOptions, parts: Parts): RunningAgent {
+  const { settings, engines, url, key, state } = parts;
+  const { nodeId, networkId, operator } = state.current;
+  const time = createControlTime(clock);
+  const document = createCurrentDocument({ state, nodeKey: key.publicKey, time });
+  const admission = createAdmission();
+  let refusing = false;
+  const serving = {
+    clock,
+    log,
+    settings,
+    document,
+    operator,
+    engines,
+    admission,
+    refusing: () => refusing,
+    onServe: observe?.onServe,
+  };
+  const links = startGatewayLinks(url, {
+    clock,
+    random,
+    log,
+    localAddress: config.localAddress,
+    key,
+    state,
+    time,
+    document,
+    registry: createGatewayRegistry(),
+    declare: () => signDeclaration({ key, state, settings, engines, clock }),
+    inFlight: () => admission.inFlight,
+    serve: (stream, headers) => void handleRequest(stream, headers, serving),
+  });
+  const changes = watchForChanges({ settings, engines, clock, declare: () => links.declare() });
+
+  const stop = async (): Promise<void> => {
+    changes.stop();
+    settings.stop();
+    await links.announceDrain();
+    // What the gateway sent before it had heard is here and is finished; from now on nothing new is taken.
+    refusing = true;
+    // The timer is taken away with the wait: it would hold the process that the agent runs in.
+    const drained = new AbortController();
+    await Promise.race([admission.idle(), clock.sleep(DRAIN_MS, drained.signal).catch(() => undefined)]);
+    drained.abort();
+    await links.stop();
+    await engines.close();
+    log.info({}, 'stopped');
+  };
+  let stopping: Promise<void> | undefined;
+  return {
+    nodeId,
+    networkId,
+    linked: () => links.linked(),
+    models: () => engines.models(),
+    documentPosition: () => document.position,
+    update: (partial) => settings.update(partial),
+    stop: () => (stopping ??= stop()),
+    [Symbol.asyncDispose]: () => (stopping ??= stop()),
+  };
+}

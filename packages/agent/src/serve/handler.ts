@@ -1,0 +1,101 @@
+/**
+ * One request from a gateway, from head to end. It reads as its stages: head, lock, place, body, lock on the body,
+ * engine, relay. Nothing of a caller's text is logged or kept, and whatever fails here is answered, not thrown.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { AppError } from '@subcloud/contract/errors';
+import type { PrincipalId } from '@subcloud/contract/vocabulary';
+import type { Clock } from '@subcloud/kit/clock';
+import type { Log } from '@subcloud/kit/log';
+import type { EngineFleet } from '../engines/engine-fleet.ts';
+import type { LiveSettings } from '../settings.ts';
+import type { CurrentDocument } from '../state/current-document.ts';
+import type { Admission } from './admission.ts';
+import { type HeldBody, readBody } from './read-body.ts';
+import { LockRefusal, refuse } from './refusal.ts';
+import { relay } from './relay.ts';
+import { checkBody, withEngineName } from './request-body.ts';
+import { type RequestHead, readRequestHead } from './request-head.ts';
+import { checkLock } from './second-lock.ts';
+
+/** What a test or a log learns of each request; nothing of its content. */
+export interface Served {
+  readonly requestId: string;
+  readonly pool: string;
+  readonly model: string;
+  readonly tableVersion: number;
+  /** It was handed to an engine. */
+  readonly accepted: boolean;
+  /** `accepted`, or why it was not. */
+  readonly reason: string;
+}
+
+export interface ServeContext {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings: LiveSettings;
+  readonly document: CurrentDocument;
+  readonly operator: PrincipalId;
+  readonly engines: EngineFleet;
+  readonly admission: Admission;
+  /** Set when the agent takes nothing new. */
+  readonly refusing: () => boolean;
+  readonly onServe?: ((served: Served) => void) | undefined;
+}
+
+/** Never rejects: resolves when the stream has its answer or is gone. */
+export async function handleRequest(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  context: ServeContext,
+): Promise<void> {
+  const { document, admission } = context;
+  // A reset by the gateway is no fault of ours; 'close' tells whoever must know.
+  stream.on('error', () => {});
+  let head: RequestHead | undefined;
+  let leave: (() => void) | undefined;
+  let body: HeldBody | undefined;
+  try {
+    head = readRequestHead(headers);
+    lock(head, context);
+    leave = place(context);
+    body = await readBody(stream, admission);
+    const span = checkBody(body.bytes, head.model);
+    // Asked again: a body may be a long time coming, and what was withdrawn meanwhile is withdrawn.
+    lock(head, context);
+    const picked = pickEngine(head, context);
+    const bytes = picked.name === head.model ? body.bytes : withEngineName(body.bytes, span, picked.name);
+    report(context, head, true, 'accepted');
+    await relay(stream, picked, { ...head, body: bytes }, context.clock);
+  } catch (error) {
+    const shown = error instanceof LockRefusal ? error : AppError.from(error);
+    if (shown instanceof AppError && shown.code === 'platform.internal' && !stream.destroyed) {
+      context.log.error({ requestId: head?.requestId, why: String(error) }, 'a request failed by a fault of the agent');
+    }
+    if (head !== undefined) report(context, head, false, shown instanceof AppError ? shown.code : 'lock');
+    refuse(stream, shown, document);
+  } finally {
+    body?.release();
+    leave?.();
+  }
+}
+
+function lock(head: RequestHead, { document, settings, operator }: ServeContext): void {
+  checkLock(head, { document, consent: settings.current.consent, operator });
+}
+
+function place({ refusing, admission, settings }: ServeContext): () => void {
+  if (refusing()) throw new AppError('platform.starting', { message: 'The node is going away.', retryAfterS: 1 });
+  return admission.enter(settings.current.concurrency);
+}
+
+function pickEngine(head: RequestHead, { engines }: ServeContext): ReturnType<EngineFleet['pick']> & object {
+  const picked = engines.pick(head.model);
+  if (picked === undefined) throw new AppError('upstream.failed', { message: 'No engine of this node has the model.' });
+  return picked;
+}
+
+function report({ onServe }: ServeContext, head: RequestHead, accepted: boolean, reason: string): void {
+  const { requestId, pool, model, tableVersion } = head;
+  onServe?.({ requestId, pool, model, tableVersion, accepted, reason });
+}

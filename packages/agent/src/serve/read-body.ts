@@ -1,0 +1,53 @@
+/** The body of a request, whole: the model in it can only be checked when all of its keys have been seen. */
+import type { ServerHttp2Stream } from 'node:http2';
+import { AppError } from '@subcloud/contract/errors';
+import { MAX_BODY_BYTES } from '@subcloud/contract/inference';
+import type { Admission } from './admission.ts';
+
+export interface HeldBody {
+  readonly bytes: Buffer;
+  /** Gives the memory back to the budget; may be called twice. */
+  release(): void;
+}
+
+/** Rejects with AppError (413, 429), or with any error when the stream ends early. */
+export function readBody(
+  stream: ServerHttp2Stream,
+  admission: Admission,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<HeldBody> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = [];
+    let held = 0;
+    const release = (): void => {
+      admission.release(held);
+      held = 0;
+    };
+    const fail = (error: Error): void => {
+      release();
+      parts.length = 0;
+      stream.off('data', onData);
+      reject(error);
+    };
+    const onData = (chunk: Buffer): void => {
+      try {
+        if (held + chunk.byteLength > maxBytes) {
+          throw new AppError('client.too_large', { message: `The body is larger than ${maxBytes} bytes.` });
+        }
+        admission.hold(chunk.byteLength);
+      } catch (error) {
+        fail(error as Error);
+        return;
+      }
+      held += chunk.byteLength;
+      parts.push(chunk);
+    };
+    stream.on('data', onData);
+    stream.once('end', () => {
+      // An aborted stream may end, too: half a body is none.
+      if (stream.aborted) return;
+      resolve({ bytes: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts, held), release });
+    });
+    stream.once('close', () => fail(new Error('the stream was closed before the body was complete')));
+  });
+}

@@ -1,0 +1,54 @@
+/** The head of a forwarded request, checked: method, path and the labels that the gateway put on it. */
+import type { IncomingHttpHeaders } from 'node:http2';
+import { AppError } from '@subcloud/contract/errors';
+import { FORWARDED_PATHS, REQUEST_HEADERS } from '@subcloud/contract/inference';
+import { LINK_HEADERS } from '@subcloud/contract/link';
+
+export interface RequestHead {
+  readonly path: string;
+  readonly pool: string;
+  /** Network id. */
+  readonly model: string;
+  /** Of the table that the gateway picked by. */
+  readonly tableVersion: number;
+  readonly requestId: string;
+  /** What of the headers an engine may see. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const MAX_LABEL_CHARS = 256;
+
+/** Throws AppError. */
+export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
+  const path = headers[':path'] ?? '';
+  // Compared whole: a path with a query, dots, doubled or encoded slashes is no member of the set, so there is nothing
+  // to normalise and no second reading of it that an engine could make.
+  if (!FORWARDED_PATHS.has(path)) throw new AppError('client.not_found', { message: 'This path is not forwarded.' });
+  if (headers[':method'] !== 'POST') throw new AppError('client.method_not_allowed');
+  const forwarded: Record<string, string> = {};
+  for (const name of REQUEST_HEADERS) {
+    const value = headers[name];
+    if (typeof value === 'string') forwarded[name] = value;
+  }
+  const table = label(headers, LINK_HEADERS.table);
+  if (!/^\d{1,15}$/.test(table)) throw new AppError('client.invalid_request', { param: LINK_HEADERS.table });
+  return {
+    path,
+    pool: label(headers, LINK_HEADERS.pool),
+    model: label(headers, LINK_HEADERS.model),
+    tableVersion: Number(table),
+    requestId: label(headers, LINK_HEADERS.request),
+    headers: forwarded,
+  };
+}
+
+function label(headers: IncomingHttpHeaders, name: string): string {
+  const value = headers[name];
+  if (typeof value !== 'string' || value === '' || value.length > MAX_LABEL_CHARS) {
+    throw new AppError('client.invalid_request', {
+      message: `The header ${name} is missing or not usable.`,
+      param: name,
+    });
+  }
+  return value;
+}

@@ -1,0 +1,17 @@
+import type { Command } from 'commander';
+import { type Cli, networkLeaf } from '../command.ts';
+import { table } from '../output.ts';
+
+export function addKeyList(parent: Command, cli: Cli): void {
+  networkLeaf(parent, 'list', 'account keys, without their secrets').action(
+    cli.clientAction(async ({ client, output }) => {
+      const { listAll } = await import('@subcloud/sdk/pages');
+      output.result(await listAll(client, 'listKeys'), (items) =>
+        table(
+          ['id', 'name', 'principal', 'created', 'expires', 'revoked'],
+          items.map((item) => [item.id, item.name, item.principal, item.createdAt, item.expiresAt, item.revokedAt]),
+        ),
+      );
+    }),
+  );
+}

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { type Cli, networkLeaf } from '../command.ts';
+import { table } from '../output.ts';
+
+export function addNodeList(parent: Command, cli: Cli): void {
+  networkLeaf(parent, 'list', 'nodes: all for the admin, else your own').action(
+    cli.clientAction(async ({ client, output }) => {
+      const { listAll } = await import('@subcloud/sdk/pages');
+      output.result(await listAll(client, 'listNodes'), (items) =>
+        table(
+          ['id', 'name', 'operator', 'online', 'location', 'models', 'pools'],
+          items.map((node) => [
+            node.id,
+            node.name,
+            node.operator,
+            node.online,
+            node.location.map(({ country, subdivision }) => subdivision ?? country).join('|'),
+            node.models.join(', '),
+            node.pools.map(({ pool, state }) => (state === 'active' ? pool : `${pool} (${state})`)).join(', '),
+          ]),
+        ),
+      );
+    }),
+  );
+}

@@ -1,0 +1,42 @@
+import type { Command } from 'commander';
+import { type Cli, networkLeaf } from '../command.ts';
+import { counts } from '../counts.ts';
+import { fields, table } from '../output.ts';
+
+export function addRequestExplain(parent: Command, cli: Cli): void {
+  networkLeaf(parent, 'explain <id>', 'why a request went where it went').action(
+    cli.clientAction(async ({ client, output }, id: string) => {
+      output.result(await client.call('getRequest', { params: { id } }), (record) =>
+        [
+          fields([
+            ['request', record.requestId],
+            ['at', new Date(record.atMs).toISOString()],
+            ['principal', record.principal],
+            ['pool', record.pool === null ? null : `${record.pool} (named by ${record.poolBy ?? 'nobody'})`],
+            ['revision', record.revision],
+            ['table version', record.tableVersion],
+            ['model', record.model],
+            ['could serve', record.candidates],
+            ['not taken', counts(record.notTaken)],
+            ['outcome', `${record.outcome} (${record.status})`],
+            ['first byte', record.firstByteMs === null ? null : `${Math.round(record.firstByteMs)} ms`],
+            ['took', `${Math.round(record.durationMs)} ms`],
+          ]),
+          '',
+          table(
+            ['attempt', 'node', 'compared', 'outcome', 'from', 'to'],
+            record.attempts.map((attempt, index) => [
+              index + 1,
+              attempt.node,
+              attempt.considered.map(({ node, inFlight }) => `${node}: ${inFlight} in flight`).join(', '),
+              attempt.outcome,
+              `${Math.round(attempt.startedAfterMs)} ms`,
+              `${Math.round(attempt.endedAfterMs)} ms`,
+            ]),
+            'no node was tried',
+          ),
+        ].join('\n'),
+      );
+    }),
+  );
+}

@@ -1,0 +1,25 @@
+import { loadConfig } from '@subcloud/kit/config';
+import { createLog } from '@subcloud/kit/log';
+import type { Command } from 'commander';
+import type { Cli } from '../command.ts';
+
+export function addServeControl(parent: Command, cli: Cli): void {
+  parent
+    .command('control [options...]')
+    .description('run control alone; its own `--help` has its options')
+    // Its options are those of its schema, which is loaded with it.
+    .helpOption(false)
+    .allowUnknownOption()
+    .action(
+      cli.action(async ({ host, output }, ...args) => {
+        const { controlOptions, runControl } = await import('@subcloud/control/run');
+        const { serveRole } = await import('../serve-role.ts');
+        const run = (flags: Readonly<Record<string, string | boolean>>) => {
+          const config = loadConfig(controlOptions, { flags, env: host.env });
+          const log = createLog('control', config.logLevel);
+          return runControl({ config, clock: host.clock, random: host.random, log });
+        };
+        await serveRole(host, output, { name: 'control', options: controlOptions, run }, args.flat());
+      }),
+    );
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { type Cli, leaf } from '../command.ts';
+
+interface UpFlags {
+  readonly port?: string;
+  readonly host?: string;
+  readonly data?: string;
+  readonly publicUrl?: string;
+  readonly demo: boolean;
+  readonly logLevel?: string;
+}
+
+export function addUp(parent: Command, cli: Cli): void {
+  leaf(parent, 'up', 'run the whole network: database, control, gateway, and a demo node where there is no other')
+    .option('--port <number>', 'port of the network, 0 for a free one (SUBCLOUD_PORT); default: 7700')
+    .option('--host <address>', 'address to listen on; off loopback it is TLS (SUBCLOUD_HOST); default: 127.0.0.1')
+    .option('--data <dir>', 'folder of everything that is kept (SUBCLOUD_DATA); default: ./.subcloud')
+    .option('--public-url <url>', 'address under which others reach it, where that is another (SUBCLOUD_PUBLIC_URL)')
+    .option('--no-demo', 'without the demo engine and its node')
+    .option('--log-level <level>', 'what stderr shows: trace to error, or silent (SUBCLOUD_LOG_LEVEL); default: warn')
+    .action(
+      cli.action<UpFlags>(async ({ host, output, options }) => {
+        const { loadUpConfig } = await import('../up/up-options.ts');
+        const { demo, ...flags } = options;
+        const config = loadUpConfig({ ...flags, ...(demo ? {} : { noDemo: true }) }, host.env);
+        const { runUp } = await import('../up/run-up.ts');
+        await runUp(host, output, config);
+      }),
+    );
+}

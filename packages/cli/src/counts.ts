@@ -1,0 +1,7 @@
+/** `active: 3, suspended: 1`, largest first; empty for no counts. */
+export function counts(byName: Readonly<Record<string, number>>): string {
+  return Object.entries(byName)
+    .toSorted(([a, left], [b, right]) => right - left || a.localeCompare(b))
+    .map(([name, count]) => `${name}: ${count}`)
+    .join(', ');
+}

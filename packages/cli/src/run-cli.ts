@@ -1,0 +1,87 @@
+import { Command, CommanderError } from 'commander';
+import { Cli } from './command.ts';
+import type { CliHost } from './cli-host.ts';
+import { addAgent } from './commands/agent.ts';
+import { addApply } from './commands/apply.ts';
+import { addChat } from './commands/chat.ts';
+import { addExplain } from './commands/explain.ts';
+import { addJoinTokenCreate } from './commands/join-token-create.ts';
+import { addJoinTokenList } from './commands/join-token-list.ts';
+import { addJoinTokenRevoke } from './commands/join-token-revoke.ts';
+import { addKeyCreate } from './commands/key-create.ts';
+import { addKeyList } from './commands/key-list.ts';
+import { addKeyRevoke } from './commands/key-revoke.ts';
+import { addMemberInvite } from './commands/member-invite.ts';
+import { addMemberList } from './commands/member-list.ts';
+import { addMemberRemove } from './commands/member-remove.ts';
+import { addNodeGet } from './commands/node-get.ts';
+import { addNodeList } from './commands/node-list.ts';
+import { addNodeRemove } from './commands/node-remove.ts';
+import { addPlacesGet } from './commands/places-get.ts';
+import { addPlacesSet } from './commands/places-set.ts';
+import { addPrincipalCreate } from './commands/principal-create.ts';
+import { addPrincipalList } from './commands/principal-list.ts';
+import { addRequestExplain } from './commands/request-explain.ts';
+import { addServeControl } from './commands/serve-control.ts';
+import { addServeGateway } from './commands/serve-gateway.ts';
+import { addSubcloudDelete } from './commands/subcloud-delete.ts';
+import { addSubcloudGet } from './commands/subcloud-get.ts';
+import { addSubcloudList } from './commands/subcloud-list.ts';
+import { addTokenCreate } from './commands/token-create.ts';
+import { addTokenList } from './commands/token-list.ts';
+import { addTokenRevoke } from './commands/token-revoke.ts';
+import { addUp } from './commands/up.ts';
+import { addUsage } from './commands/usage.ts';
+import { createOutput } from './output.ts';
+
+/** Runs one command line. Resolves to the exit code: 0 only where everything that was asked for was done. */
+export async function runCli(host: CliHost): Promise<number> {
+  const cli = new Cli(host);
+  try {
+    await createProgram(cli).parseAsync([...host.argv], { from: 'user' });
+    return cli.failed ? 1 : 0;
+  } catch (error) {
+    // Commander has told what is wrong with the command line, or has shown the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode;
+    createOutput(host, false).failure(error);
+    return 1;
+  }
+}
+
+type Adder = (parent: Command, cli: Cli) => void;
+
+const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly Adder[]])[] = [
+  ['serve', 'run one role, for scaled-out deployments', [addServeControl, addServeGateway]],
+  ['subcloud', 'Subclouds', [addSubcloudList, addSubcloudGet, addSubcloudDelete]],
+  ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeRemove]],
+  ['member', "a Subcloud's members", [addMemberList, addMemberInvite, addMemberRemove]],
+  ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
+  ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
+  ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
+  ['key', 'account keys', [addKeyCreate, addKeyList, addKeyRevoke]],
+  ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],
+  ['request', 'requests that were made', [addRequestExplain]],
+];
+
+function createProgram(cli: Cli): Command {
+  const output = createOutput(cli.host, false);
+  const program = new Command('subcloud')
+    .description('Policy-defined, isolated subnetworks over fleets of LLM inference nodes')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => output.piece(text),
+      writeErr: (text) => output.progress(text),
+    })
+    .showHelpAfterError('(`--help` shows what there is)');
+  addUp(program, cli);
+  addAgent(program, cli);
+  addApply(program, cli);
+  addExplain(program, cli);
+  addChat(program, cli);
+  addUsage(program, cli);
+  for (const [noun, summary, verbs] of NOUNS) {
+    const command = program.command(noun).description(summary);
+    for (const add of verbs) add(command, cli);
+  }
+  return program;
+}

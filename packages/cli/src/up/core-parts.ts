@@ -1,0 +1,155 @@
+/** The parts that every network has: PostgreSQL, control, gateway. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '@subcloud/kit/clock';
+import { envName } from '@subcloud/kit/config';
+import * as z from 'zod';
+import { CliError } from '../cli-error.ts';
+import { type RunningChild, startChild } from './child-process.ts';
+import type { Part, Running } from './keep-running.ts';
+import { type UpLogs, childLogLevel } from './up-log.ts';
+import type { UpConfig } from './up-options.ts';
+
+export interface PartsContext {
+  readonly config: UpConfig;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly logs: UpLogs;
+}
+
+export const DATABASE_NAME = 'subcloud';
+const READY_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = { control: 15_000, gateway: 45_000 } as const;
+
+export interface RunningDatabase extends Running {
+  /** Of the database that control uses. */
+  readonly url: string;
+}
+
+/** A PostgreSQL of our own in the data folder. */
+export function databasePart({ dataDir, clock, logs }: PartsContext): Part<RunningDatabase> {
+  return {
+    name: 'postgres',
+    async start(signal) {
+      const { startPostgres } = await import('@subcloud/kit/postgres/start-postgres');
+      const postgres = await startPostgres({
+        dataDir: join(dataDir, 'postgres'),
+        clock,
+        log: logs.log('postgres'),
+        signal,
+      }).catch((error: unknown) => {
+        throw databaseError(error);
+      });
+      try {
+        const { ensureDatabase } = await import('@subcloud/kit/postgres/ensure-database');
+        await ensureDatabase(postgres.connectionString('postgres'), DATABASE_NAME);
+      } catch (error) {
+        await postgres.stop();
+        throw error;
+      }
+      return {
+        url: postgres.connectionString(DATABASE_NAME),
+        exited: postgres.exited.then(({ code, signal: by }) =>
+          by === null ? `ended with code ${code}` : `was ended by ${by}`,
+        ),
+        stop: () => postgres.stop(),
+        kill: () => {
+          try {
+            // Immediate shutdown: no checkpoint, and the next start recovers from the log.
+            process.kill(postgres.pid, 'SIGQUIT');
+          } catch {
+            // It is gone already.
+          }
+        },
+      };
+    },
+  };
+}
+
+export function controlPart(context: PartsContext, databaseUrl: () => string): Part<RunningChild> {
+  return servicePart(context, 'control', () => ({ dataDir: context.dataDir, databaseUrl: databaseUrl() }));
+}
+
+export const gatewayReady = z.object({
+  url: z.url(),
+  port: z.int(),
+  tlsKeySha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullish()
+    .transform((value) => value ?? null),
+});
+export type GatewayReady = z.infer<typeof gatewayReady>;
+
+/** `port` is asked for at each start: after the first, the network keeps the port that it was given. */
+export function gatewayPart(context: PartsContext, port: () => number): Part<RunningChild> {
+  const { config, dataDir } = context;
+  return servicePart(context, 'gateway', () => ({
+    dataDir: join(dataDir, 'gateway'),
+    controlDir: join(dataDir, 'run'),
+    host: config.host,
+    port: String(port()),
+    ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+  }));
+}
+
+function servicePart(
+  context: PartsContext,
+  name: 'control' | 'gateway',
+  settings: () => Readonly<Record<string, string>>,
+): Part<RunningChild> {
+  const { config, env, clock, logs } = context;
+  return {
+    name,
+    start: (signal) =>
+      startChild(
+        {
+          name,
+          entry: fileURLToPath(import.meta.resolve(`@subcloud/${name}/main`)),
+          env: {
+            ...ownSettings(env),
+            ...asEnvironment({ logLevel: childLogLevel(config.logLevel), ...settings() }),
+          },
+          onLine: logs.lines(name),
+          clock,
+          readyLimitMs: READY_LIMIT_MS,
+          stopLimitMs: STOP_LIMIT_MS[name],
+        },
+        signal,
+      ),
+  };
+}
+
+/** Settings of a service as the environment variables that it reads. */
+export function asEnvironment(settings: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [envName(name), value]));
+}
+
+/** What the user set for services passes through; what is set for the commands, credentials above all, does not. */
+function ownSettings(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const ofCommands = new Set(['URL', 'TOKEN', 'PIN', 'DATA', 'JOIN_TOKEN'].map((name) => `SUBCLOUD_${name}`));
+  return defined(env, (name) => !ofCommands.has(name));
+}
+
+/** The environment without anything that is said to Subcloud. */
+export function foreignEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return defined(env, (name) => !name.startsWith('SUBCLOUD_'));
+}
+
+function defined(
+  env: Readonly<Record<string, string | undefined>>,
+  keep: (name: string) => boolean,
+): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) if (value !== undefined && keep(name)) kept[name] = value;
+  return kept;
+}
+
+/** PostgreSQL's own errors carry a fault of the same form as ours. */
+function databaseError(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'PostgresStartError') return error;
+  const fault = 'fault' in error ? String(error.fault) : 'platform.postgres_failed';
+  return new CliError({ code: fault as `platform.${string}`, message: error.message, cause: error });
+}

@@ -1,0 +1,49 @@
+import { isIP } from 'node:net';
+import type { ConfigOf, OptionSpecs } from '@subcloud/kit/config';
+import { LOG_LEVELS } from '@subcloud/kit/log';
+import * as z from 'zod';
+
+const path = z.string().min(1).max(4_096);
+
+/** Every option of the gateway: environment variable, flag, default and help come from here. */
+export const gatewayOptions = {
+  dataDir: { schema: path.default('.subcloud'), help: "Folder of the gateway's key, certificate and usage journal." },
+  host: {
+    schema: z.string().min(1).max(253).default('127.0.0.1'),
+    help: 'Address to listen on; off loopback it speaks TLS.',
+  },
+  port: {
+    schema: z.coerce.number().int().min(0).max(65_535).default(7_700),
+    help: 'TCP port to listen on; 0: any free one.',
+  },
+  controlDir: { schema: path.optional(), help: "Folder of control's Unix sockets (default: run in the data folder)." },
+  tlsCertificate: {
+    schema: path.optional(),
+    help: 'PEM file of a TLS certificate with its chain; needs the key file.',
+  },
+  tlsKey: { schema: path.optional(), help: "PEM file of the TLS certificate's private key." },
+  publicUrl: { schema: z.url().max(512).optional(), help: 'URL by which agents and callers reach this gateway.' },
+  maxBufferedBytes: {
+    schema: z.coerce.number().int().min(1_048_576).default(268_435_456),
+    help: 'Bytes of request bodies held at once, over all callers.',
+  },
+  maxConnections: {
+    schema: z.coerce.number().int().min(1).default(16_384),
+    help: 'TCP connections taken at once, links of agents included.',
+  },
+  bodyTimeoutMs: {
+    schema: z.coerce.number().int().min(100).default(60_000),
+    help: 'Milliseconds in which a request body must have arrived.',
+  },
+  drainTimeoutMs: {
+    schema: z.coerce.number().int().min(0).default(10_000),
+    help: 'Milliseconds that answers under way get to finish when the gateway stops.',
+  },
+  logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
+} as const satisfies OptionSpecs;
+
+export type GatewayConfig = ConfigOf<typeof gatewayOptions>;
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}

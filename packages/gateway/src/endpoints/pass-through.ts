@@ -1,0 +1,86 @@
+/**
+ * `/api/…`, `/docs` and `/` belong to control, which has no port of its own: they pass to its Unix socket as they are, in
+ * both directions as streams. The caller's authorization passes too, since control decides by it. Control's private
+ * paths are on another socket and cannot be reached from here, whatever the path.
+ */
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, request } from 'node:http';
+import { AppError } from '@subcloud/contract/errors';
+import { plainAddress } from '../link/node-link.ts';
+import { sendError } from '../request/send-error.ts';
+
+export const CLIENT_ADDRESS_HEADER = 'x-subcloud-client-address';
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+/** What would be another path after decoding or normalising is none of ours. */
+const NOT_NORMAL = /%2e|%2f|%5c|\\|\/\/|\/\.{1,2}(?:\/|$)/i;
+
+export interface PassThrough {
+  readonly matches: (path: string) => boolean;
+  readonly pass: (incoming: IncomingMessage, response: ServerResponse) => void;
+  readonly close: () => void;
+}
+
+export function passThrough(socketPath: string): PassThrough {
+  const agent = new Agent({ keepAlive: true, maxSockets: 256, maxFreeSockets: 16 });
+  return {
+    matches: belongsToControl,
+    pass: (incoming, response) => pass(agent, socketPath, incoming, response),
+    close: () => agent.destroy(),
+  };
+}
+
+/** `path` is without its query. */
+export function belongsToControl(path: string): boolean {
+  if (NOT_NORMAL.test(path)) return false;
+  return path === '/' || path === '/docs' || path.startsWith('/docs/') || path.startsWith('/api/');
+}
+
+function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, response: ServerResponse): void {
+  const headers = withoutHopByHop(incoming.headers);
+  // Control believes this header on this socket, so nobody else may set it.
+  headers[CLIENT_ADDRESS_HEADER] = plainAddress(incoming.socket.remoteAddress);
+  // Whatever the method: a body without framing would be read by control as the next request of this connection.
+  if (hasBody(incoming.headers) && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked';
+  const onward = request({ agent, socketPath, path: incoming.url, method: incoming.method, headers });
+  const fail = (): void => {
+    onward.destroy();
+    if (response.headersSent) response.destroy();
+    else sendError(response, new AppError('platform.control_unavailable', { retryAfterS: 1 }));
+  };
+  onward.on('error', fail);
+  onward.on('response', (answer) => {
+    response.writeHead(answer.statusCode ?? 502, withoutHopByHop(answer.headers));
+    answer.on('error', fail);
+    answer.on('aborted', fail);
+    answer.pipe(response);
+  });
+  response.on('close', () => {
+    if (!response.writableFinished) onward.destroy();
+  });
+  incoming.on('error', () => onward.destroy());
+  incoming.pipe(onward);
+}
+
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
+  const named = new Set((given.connection ?? '').toLowerCase().split(/\s*,\s*/));
+  const kept: IncomingHttpHeaders = {};
+  for (const [name, value] of Object.entries(given)) {
+    if (HOP_BY_HOP.has(name) || named.has(name) || name === CLIENT_ADDRESS_HEADER) continue;
+    kept[name] = value;
+  }
+  return kept;
+}

@@ -1,0 +1,34 @@
+/** One node's link as the scheduler and the relay see it. Load and liveness live here, not in the table. */
+import type { ClientHttp2Session } from 'node:http2';
+import { HEARTBEATS_MISSED, HEARTBEAT_MS } from '@subcloud/contract/link';
+import type { SignedDocument } from '@subcloud/contract/documents';
+
+export interface NodeLink {
+  readonly node: string;
+  /** Remote address of the link's socket, without IPv4 mapping. */
+  readonly address: string;
+  readonly session: ClientHttp2Session;
+  /** Requests of this gateway under way there. */
+  inFlight: number;
+  draining: boolean;
+  closed: boolean;
+  /** Monotonic time of the last sign of life on the report stream. */
+  lastHeardMs: number;
+  /** Of the node document that the agent holds. */
+  epoch: number;
+  serial: number;
+  declaration: SignedDocument | undefined;
+}
+
+export const LINK_DEAD_AFTER_MS = HEARTBEAT_MS * HEARTBEATS_MISSED;
+
+/** Whether a request may be sent there now. */
+export function isServing(link: NodeLink, monotonicMs: number): boolean {
+  return !link.closed && !link.draining && monotonicMs - link.lastHeardMs < LINK_DEAD_AFTER_MS;
+}
+
+/** `::ffff:127.0.0.2` and `127.0.0.2` are one address. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}

@@ -1,0 +1,65 @@
+/**
+ * Every route of the public port, in the order in which they are tried. Inference comes first, since it is what the port
+ * is for and each comparison is paid by every request; control's pages come last, since `/` is the widest of them.
+ * Paths are compared as they were sent: nothing is decoded, so nothing can decode to another path.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { AppError } from '@subcloud/contract/errors';
+import { INFERENCE_PATHS, POOL_PATH_PREFIX } from '@subcloud/contract/inference';
+import { LINK_IDENTITY_PATH } from '@subcloud/contract/link';
+import { type Readiness, sendHealth, sendReadiness } from './endpoints/health.ts';
+import { sendIdentity } from './endpoints/link-identity.ts';
+import type { PassThrough } from './endpoints/pass-through.ts';
+import type { CertificateKeeper, GatewayKeys } from './link/gateway-identity.ts';
+import { handleInference } from './request/handler.ts';
+import { listModels } from './request/list-models.ts';
+import type { RequestDeps } from './request/request-deps.ts';
+import { sendError } from './request/send-error.ts';
+
+export interface Routes {
+  readonly requests: RequestDeps;
+  readonly identity: { readonly keys: GatewayKeys; readonly certificates: CertificateKeeper };
+  readonly control: PassThrough;
+  readonly readiness: () => Readiness;
+}
+
+export function requestListener(routes: Routes): RequestListener {
+  return (request, response) => {
+    const url = request.url ?? '';
+    const queryAt = url.indexOf('?');
+    const path = queryAt === -1 ? url : url.slice(0, queryAt);
+    if (inference(routes, request, response, path)) return;
+    switch (path) {
+      case '/healthz':
+        return sendHealth(response);
+      case '/readyz':
+        return sendReadiness(response, routes.readiness());
+      case LINK_IDENTITY_PATH:
+        return sendIdentity(request, response, queryAt === -1 ? '' : url.slice(queryAt + 1), routes.identity);
+      default:
+        if (routes.control.matches(path)) return routes.control.pass(request, response);
+        sendError(response, new AppError('client.not_found'));
+    }
+  };
+}
+
+/** Whether the path was one of the contract's, with or without a pool in front. */
+function inference(routes: Routes, request: IncomingMessage, response: ServerResponse, path: string): boolean {
+  const split = splitPool(path);
+  const sameRoute = INFERENCE_PATHS.find((known) => known.path === split.path);
+  if (sameRoute === undefined) return false;
+  if (sameRoute.method !== request.method) sendError(response, new AppError('client.method_not_allowed'));
+  else if (sameRoute.forwarded) {
+    // Never rejects: every fault of a stage ends as an answer.
+    void handleInference(routes.requests, request, response, split);
+  } else listModels(routes.requests, request, response, split.poolName);
+  return true;
+}
+
+/** `/s/NAME/v1/…` into its two parts; a path without a pool is itself. */
+export function splitPool(path: string): { readonly poolName: string | undefined; readonly path: string } {
+  if (!path.startsWith(POOL_PATH_PREFIX)) return { poolName: undefined, path };
+  const slash = path.indexOf('/', POOL_PATH_PREFIX.length);
+  if (slash === -1) return { poolName: undefined, path };
+  return { poolName: path.slice(POOL_PATH_PREFIX.length, slash), path: path.slice(slash) };
+}

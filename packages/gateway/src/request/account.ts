@@ -1,0 +1,35 @@
+/** Usage of one answer, written before its end is sent. */
+import type { RequestDeps } from './request-deps.ts';
+import type { RequestIdentity } from './identify.ts';
+import type { Served } from './serve.ts';
+
+/** Resolves with false where the record could not be written: then the answer must not end as a whole one. */
+export function account(
+  deps: RequestDeps,
+  identity: RequestIdentity,
+  model: string,
+  served: Served,
+  status: number,
+): Promise<boolean> {
+  const { admission, picked, answer, outcome } = served;
+  const tokens = answer.tokens(outcome.kind === 'answered');
+  return new Promise((resolve) => {
+    deps.journal.append(
+      {
+        requestId: identity.requestId,
+        atMs: Math.round(identity.atMs),
+        principal: admission.credential.principal,
+        credential: admission.credential.id,
+        pool: admission.pool.name,
+        model,
+        node: picked.chosen.member.node,
+        promptTokens: tokens.promptTokens,
+        completionTokens: tokens.completionTokens,
+        estimated: tokens.estimated,
+        status,
+        durationMs: deps.clock.monotonicMs() - identity.startedMs,
+      },
+      resolve,
+    );
+  });
+}

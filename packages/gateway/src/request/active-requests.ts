@@ -1,0 +1,67 @@
+/**
+ * Requests under way: one sweep enforces all their deadlines, so that no request needs a timer of its own, and a
+ * credential that is withdrawn takes its requests with it.
+ */
+import { AppError } from '@subcloud/contract/errors';
+import type { Clock } from '@subcloud/kit/clock';
+import type { TableChange } from '../table/routing-table.ts';
+
+const SWEEP_MS = 500;
+
+export interface ActiveRequest {
+  readonly controller: AbortController;
+  /** Monotonic; moved on by whoever sees progress. */
+  deadlineMs: number;
+  credentialHash: string | undefined;
+  timeout: AppError;
+}
+
+export interface ActiveRequests {
+  add(request: ActiveRequest): void;
+  remove(request: ActiveRequest): void;
+  readonly size: number;
+  /** Cuts what was started with a credential that the table no longer has. */
+  tableChanged(change: TableChange): void;
+  /** Resolves when none is left, or cuts the rest after `maxMs`. */
+  drained(maxMs: number): Promise<void>;
+  stop(): void;
+}
+
+export function activeRequests(clock: Clock): ActiveRequests {
+  const active = new Set<ActiveRequest>();
+  let whenEmpty: (() => void) | undefined;
+  const sweep = clock.every(SWEEP_MS, () => {
+    const nowMs = clock.monotonicMs();
+    for (const request of active) if (request.deadlineMs <= nowMs) request.controller.abort(request.timeout);
+  });
+  return {
+    add: (request) => void active.add(request),
+    remove(request) {
+      active.delete(request);
+      if (active.size === 0) whenEmpty?.();
+    },
+    get size() {
+      return active.size;
+    },
+    tableChanged({ whole, credentials, table }) {
+      if (!whole && credentials.size === 0) return;
+      for (const { controller, credentialHash } of active) {
+        if (credentialHash === undefined || table.credentials.get(credentialHash) !== undefined) continue;
+        controller.abort(new AppError('client.unauthenticated', { message: 'The credential was withdrawn.' }));
+      }
+    },
+    drained(maxMs) {
+      return new Promise((resolve) => {
+        if (active.size === 0) return resolve();
+        const bound = clock.after(maxMs, () => {
+          for (const { controller } of active) controller.abort(new AppError('platform.starting'));
+        });
+        whenEmpty = () => {
+          bound.cancel();
+          resolve();
+        };
+      });
+    },
+    stop: () => sweep.cancel(),
+  };
+}

@@ -1,0 +1,23 @@
+import { AppError } from '@subcloud/contract/errors';
+import type { CredentialRow } from '@subcloud/contract/table';
+import type { RoutingTable } from '../table/routing-table.ts';
+import { authenticate } from './authenticate.ts';
+import { type Access, authorise } from './authorise.ts';
+import type { PoolChoice } from './resolve-pool.ts';
+import type { Present } from './request-deps.ts';
+
+export interface Admission extends Access {
+  readonly table: RoutingTable;
+  readonly credential: CredentialRow;
+}
+
+/**
+ * Lease, credential and access by the table of this moment: asked when a request comes in, and again at every pick, so
+ * that nothing is served by a rule that no longer holds. Throws AppError.
+ */
+export function admit(present: Present, hash: string, choice: PoolChoice): Admission {
+  if (!present.live()) throw new AppError('platform.table_stale', { retryAfterS: 1 });
+  const table = present.table();
+  const credential = authenticate(table, hash, present.controlNowMs());
+  return { table, credential, ...authorise(table, credential, choice) };
+}

@@ -1,0 +1,189 @@
+/**
+ * One try of a request on one node: an HTTP/2 stream on its link, relayed as it comes. The stream is opened before this
+ * function returns, so nothing can change between the pick and the dispatch.
+ *
+ * Back-pressure goes both ways: a caller that does not read pauses the stream, whose window then stops the node alone.
+ * A caller that leaves resets the stream at once, so that the engine stops.
+ */
+import { type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders, constants } from 'node:http2';
+import type { ServerResponse } from 'node:http';
+import { AppError } from '@subcloud/contract/errors';
+import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
+import type { Clock } from '@subcloud/kit/clock';
+import type { NodeLink } from '../link/node-link.ts';
+import type { Answer } from './answer.ts';
+import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
+
+const MAX_REFUSAL_BYTES = 262_144;
+/** An answer that is whole may leave its stream open this long. */
+const LINGER_MS = 2_000;
+
+/** What a node said instead of an answer. */
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly verdict: Exclude<NodeVerdict, 'answer'>;
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export type AttemptOutcome =
+  /** Relayed but for its end. */
+  | { readonly kind: 'answered' }
+  | Refusal
+  /** Before the first byte. */
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** After it. */
+  | { readonly kind: 'interrupted' }
+  /** The request's own signal. */
+  | { readonly kind: 'aborted'; readonly reason: AppError };
+
+export interface AttemptInput {
+  readonly link: NodeLink;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer;
+  readonly response: ServerResponse;
+  readonly answer: Answer;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** The first byte is here: begin the answer. */
+  readonly onFirstByte: (status: number, headers: IncomingHttpHeaders) => void;
+  /** The node is alive: move the request's deadline on. */
+  readonly onProgress: () => void;
+}
+
+export function attempt(input: AttemptInput): Promise<AttemptOutcome> {
+  return new Promise((resolve) => new Attempt(input, resolve).start());
+}
+
+class Attempt {
+  readonly #input: AttemptInput;
+  readonly #resolve: (outcome: AttemptOutcome) => void;
+  #stream: ClientHttp2Stream | undefined;
+  #settled = false;
+  #head: IncomingHttpHeaders | undefined;
+  #verdict: NodeVerdict = 'fault';
+  #refusal: Buffer[] = [];
+  #refusalBytes = 0;
+
+  constructor(input: AttemptInput, resolve: (outcome: AttemptOutcome) => void) {
+    this.#input = input;
+    this.#resolve = resolve;
+  }
+
+  start(): void {
+    const { link, headers, body, signal } = this.#input;
+    if (signal.aborted) return this.#settle({ kind: 'aborted', reason: AppError.from(signal.reason) });
+    let stream: ClientHttp2Stream;
+    try {
+      stream = link.session.request(headers);
+    } catch {
+      return this.#settle({ kind: 'failed', reason: 'no stream' });
+    }
+    this.#stream = stream;
+    link.inFlight += 1;
+    stream.on('response', this.#onResponse);
+    stream.on('data', this.#onData);
+    stream.on('end', this.#onEnd);
+    stream.on('error', this.#onBroken);
+    stream.on('close', () => {
+      link.inFlight -= 1;
+      this.#onBroken();
+    });
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    stream.end(body);
+  }
+
+  readonly #onResponse = (headers: IncomingHttpHeaders): void => {
+    this.#head = headers;
+    this.#verdict = judgeStatus(Number(headers[':status']));
+    this.#input.onProgress();
+  };
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#settled) return;
+    const { answer } = this.#input;
+    this.#input.onProgress();
+    if (this.#verdict !== 'answer') return this.#hold(chunk);
+    if (!answer.begun) this.#begin();
+    if (!answer.push(chunk)) this.#pause();
+    if (answer.hasEnd) this.#answered();
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#settled) return;
+    const { answer } = this.#input;
+    if (this.#head === undefined) return this.#settle({ kind: 'failed', reason: 'no answer' });
+    if (this.#verdict !== 'answer') return this.#refused();
+    // An empty body ends properly only where the stream did; a reset shows up as its code.
+    if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.#onBroken();
+    if (!answer.begun) this.#begin();
+    this.#settle(answer.complete ? { kind: 'answered' } : { kind: 'interrupted' });
+  };
+
+  readonly #onBroken = (): void => {
+    if (this.#settled) return;
+    this.#settle(this.#input.answer.begun ? { kind: 'interrupted' } : { kind: 'failed', reason: 'link broke' });
+  };
+
+  readonly #onAbort = (): void => {
+    const reason = AppError.from(this.#input.signal.reason);
+    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#settle({ kind: 'aborted', reason });
+  };
+
+  #begin(): void {
+    const head = this.#head ?? {};
+    this.#input.onFirstByte(Number(head[':status']), head);
+  }
+
+  #pause(): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    stream.pause();
+    this.#input.response.once('drain', () => stream.resume());
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#refusalBytes += chunk.byteLength;
+    if (this.#refusalBytes <= MAX_REFUSAL_BYTES) return void this.#refusal.push(chunk);
+    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#settle({ kind: 'failed', reason: 'endless refusal' });
+  }
+
+  #refused(): void {
+    const headers = this.#head ?? {};
+    const verdict = this.#verdict;
+    if (verdict === 'answer') return;
+    const body = Buffer.concat(this.#refusal, this.#refusalBytes);
+    this.#settle({ kind: 'refused', verdict, status: Number(headers[':status']), headers, body });
+  }
+
+  /** The end is held; the stream should close by itself, and is closed if it does not. */
+  #answered(): void {
+    const stream = this.#stream;
+    if (stream !== undefined && !stream.readableEnded) {
+      stream.resume();
+      const linger = this.#input.clock.after(LINGER_MS, () => stream.close(constants.NGHTTP2_CANCEL));
+      stream.once('close', () => linger.cancel());
+    }
+    this.#settle({ kind: 'answered' });
+  }
+
+  #settle(outcome: AttemptOutcome): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#input.signal.removeEventListener('abort', this.#onAbort);
+    this.#resolve(outcome);
+  }
+}
+
+/** Of a refusal's headers those that may pass to a caller. */
+export function passableHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  const passed: Record<string, string> = {};
+  for (const name of RESPONSE_HEADERS) {
+    const value = headers[name];
+    if (typeof value === 'string' && name !== 'content-length') passed[name] = value;
+  }
+  return passed;
+}

@@ -1,0 +1,66 @@
+/** Gathers why a request went where it went. Holds ids, counts and times; nothing of prompts, answers or secrets. */
+import type { DecisionRecord } from '@subcloud/contract/watch';
+import type { Pick } from '../schedule/pick.ts';
+import type { Admission } from './admit.ts';
+import type { RequestIdentity } from './identify.ts';
+
+type AttemptRecord = DecisionRecord['attempts'][number];
+
+export class DecisionTrace {
+  readonly #identity: RequestIdentity;
+  readonly #attempts: AttemptRecord[] = [];
+  #admission: Admission | undefined;
+  #candidates = 0;
+  model: string | null = null;
+  firstByteMs: number | null = null;
+
+  constructor(identity: RequestIdentity) {
+    this.#identity = identity;
+  }
+
+  admitted(admission: Admission): void {
+    this.#admission = admission;
+  }
+
+  /** Once a pick; the sizes are those of the first. */
+  picking(admission: Admission, candidates: number): void {
+    this.#admission = admission;
+    if (this.#attempts.length === 0) this.#candidates = candidates;
+  }
+
+  attempted(picked: Pick, tableVersion: number, startedMs: number, endedMs: number, outcome: string): void {
+    const two = picked.other === undefined ? [picked.chosen] : [picked.chosen, picked.other];
+    this.#attempts.push({
+      node: picked.chosen.member.node,
+      tableVersion,
+      considered: two.map(({ member, link }) => ({ node: member.node, inFlight: link.inFlight })),
+      outcome,
+      startedAfterMs: startedMs - this.#identity.startedMs,
+      endedAfterMs: endedMs - this.#identity.startedMs,
+    });
+  }
+
+  record(outcome: string, status: number, endedMs: number): DecisionRecord {
+    const { requestId, clientRequestId, atMs, startedMs } = this.#identity;
+    const admission = this.#admission;
+    return {
+      requestId,
+      clientRequestId,
+      atMs: Math.round(atMs),
+      principal: admission?.credential.principal ?? null,
+      pool: admission?.pool.name ?? null,
+      poolBy: admission?.by ?? null,
+      revision: admission?.pool.revision ?? null,
+      effectiveHash: admission?.pool.effectiveHash ?? null,
+      tableVersion: admission?.table.version ?? 0,
+      model: this.model,
+      candidates: this.#candidates,
+      notTaken: admission?.pool.excluded ?? {},
+      attempts: this.#attempts,
+      outcome,
+      status,
+      firstByteMs: this.firstByteMs,
+      durationMs: endedMs - startedMs,
+    };
+  }
+}

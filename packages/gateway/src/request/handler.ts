@@ -1,0 +1,136 @@
+/**
+ * An inference request from its first byte to its last. This file is a table of contents: one call a stage, one file a
+ * stage, in an order that tells nobody more than it must. The pool is only named before the caller is known; who the
+ * caller is comes before whether the pool exists; the body is read only for those who may use the pool.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AppError } from '@subcloud/contract/errors';
+import { MAX_BODY_BYTES, SANDBOX_HEADERS } from '@subcloud/contract/inference';
+import { account } from './account.ts';
+import type { ActiveRequest } from './active-requests.ts';
+import { admit } from './admit.ts';
+import { identityHeaders, poolHeaders } from './answer-headers.ts';
+import { passableHeaders } from './attempt.ts';
+import { credentialHash } from './authenticate.ts';
+import { DecisionTrace } from './decision-trace.ts';
+import { type RequestIdentity, identify } from './identify.ts';
+import { type HeldBody, readBody } from './read-body.ts';
+import type { RequestDeps } from './request-deps.ts';
+import { resolvePool } from './resolve-pool.ts';
+import { scanBody } from './scan-body.ts';
+import { breakStream, sendError } from './send-error.ts';
+import { type Served, serve } from './serve.ts';
+
+export interface InferenceRoute {
+  /** From `/s/NAME/…`. */
+  readonly poolName: string | undefined;
+  /** The path below it, one of the contract's. */
+  readonly path: string;
+}
+
+export async function handleInference(
+  deps: RequestDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: InferenceRoute,
+): Promise<void> {
+  const identity = identify(request, deps.clock);
+  const trace = new DecisionTrace(identity);
+  const active = begin(deps, identity, response);
+  let headers = identityHeaders(identity);
+  let held: HeldBody | undefined;
+  try {
+    if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
+    const choice = resolvePool(request, route.poolName);
+    const hash = credentialHash(request.headers);
+    const admission = admit(deps.present, hash, choice);
+    active.credentialHash = hash;
+    trace.admitted(admission);
+    headers = { ...headers, ...poolHeaders(admission.pool) };
+    const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };
+    held = await readBody(request, limits, active.controller.signal);
+    const scanned = scanBody(held.bytes);
+    trace.model = scanned.model;
+    const { path } = route;
+    const { accept } = request.headers;
+    const poolId = admission.pool.id;
+    const input = { identity, hash, choice, poolId, path, accept, held, scanned, response, active, trace };
+    const served = await serve(deps, input);
+    await conclude(deps, identity, response, scanned.model, served, trace);
+  } catch (error) {
+    const appError = AppError.from(error);
+    if (appError.code === 'platform.internal') deps.log.error({ err: error, requestId: identity.requestId }, 'fault');
+    decide(deps, trace, appError.code, appError.status);
+    // A body that is still coming is not waited for.
+    if (!request.complete) response.shouldKeepAlive = false;
+    sendError(response, appError, headers);
+  } finally {
+    held?.release();
+    deps.active.remove(active);
+  }
+}
+
+function begin(deps: RequestDeps, identity: RequestIdentity, response: ServerResponse): ActiveRequest {
+  const active: ActiveRequest = {
+    controller: new AbortController(),
+    deadlineMs: identity.startedMs + deps.bodyTimeoutMs,
+    credentialHash: undefined,
+    timeout: new AppError('client.invalid_request', { message: 'The body did not arrive in time.' }),
+  };
+  deps.active.add(active);
+  response.on('close', () => {
+    if (!response.writableFinished) active.controller.abort(new AppError('client.closed_request'));
+  });
+  return active;
+}
+
+/** Counts the answer, then ends it: whole, as a refusal in the engine's words, or visibly broken. */
+async function conclude(
+  deps: RequestDeps,
+  identity: RequestIdentity,
+  response: ServerResponse,
+  model: string,
+  served: Served,
+  trace: DecisionTrace,
+): Promise<void> {
+  const { outcome, answer } = served;
+  switch (outcome.kind) {
+    case 'refused': {
+      decide(deps, trace, `engine ${outcome.status}`, outcome.status);
+      const length = { 'content-length': String(outcome.body.byteLength) };
+      response.writeHead(outcome.status, {
+        ...served.headers,
+        ...SANDBOX_HEADERS,
+        ...passableHeaders(outcome.headers),
+        ...length,
+      });
+      response.end(outcome.body);
+      return;
+    }
+    case 'answered': {
+      const status = answer.status ?? 200;
+      const stored = await account(deps, identity, model, served, status);
+      decide(deps, trace, stored ? 'answered' : 'platform.internal', status);
+      if (stored) answer.finish();
+      else breakOff(response, served, new AppError('platform.internal'));
+      return;
+    }
+    case 'interrupted':
+    case 'aborted': {
+      const error = outcome.kind === 'aborted' ? outcome.reason : new AppError('upstream.interrupted');
+      if (!answer.begun) throw error;
+      breakOff(response, served, error);
+      await account(deps, identity, model, served, error.status);
+      decide(deps, trace, error.code, error.status);
+    }
+  }
+}
+
+function breakOff(response: ServerResponse, { answer }: Served, error: AppError): void {
+  if (answer.brokenEvent === undefined) response.destroy();
+  else breakStream(response, error, answer.brokenEvent);
+}
+
+function decide(deps: RequestDeps, trace: DecisionTrace, outcome: string, status: number): void {
+  deps.decided(trace.record(outcome, status, deps.clock.monotonicMs()));
+}

@@ -1,0 +1,178 @@
+/**
+ * Picks a node and dispatches to it; before the first byte, at most MAX_RETRIES more. Lease, credential, access and
+ * membership are asked again at every pick, on the table of that moment, and nothing is awaited between that and the
+ * dispatch.
+ */
+import type { OutgoingHttpHeaders } from 'node:http2';
+import type { ServerResponse } from 'node:http';
+import { AppError } from '@subcloud/contract/errors';
+import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
+import { LINK_HEADERS } from '@subcloud/contract/link';
+import { type Pick, pick } from '../schedule/pick.ts';
+import { membersServing } from '../table/routing-table.ts';
+import type { ActiveRequest } from './active-requests.ts';
+import { type Admission, admit } from './admit.ts';
+import { Answer } from './answer.ts';
+import { type AttemptOutcome, type Refusal, attempt } from './attempt.ts';
+import { answerHeaders } from './answer-headers.ts';
+import type { DecisionTrace } from './decision-trace.ts';
+import type { RequestIdentity } from './identify.ts';
+import { isRace } from './node-verdict.ts';
+import { noEligibleNode } from './no-eligible-node.ts';
+import type { HeldBody } from './read-body.ts';
+import type { RequestDeps } from './request-deps.ts';
+import type { PoolChoice } from './resolve-pool.ts';
+import type { ScannedBody } from './scan-body.ts';
+
+const MAX_RETRIES = 2;
+/** Longest wait for a node's first byte, and between two of them: whole answers of large models take minutes. */
+const IDLE_TIMEOUT_MS = 600_000;
+
+export interface ServeInput {
+  readonly identity: RequestIdentity;
+  readonly hash: string;
+  readonly choice: PoolChoice;
+  /** Of the pool that the request was admitted to: a new one of the same name is another. */
+  readonly poolId: string;
+  readonly path: string;
+  readonly accept: string | undefined;
+  readonly held: HeldBody;
+  readonly scanned: ScannedBody;
+  readonly response: ServerResponse;
+  readonly active: ActiveRequest;
+  readonly trace: DecisionTrace;
+}
+
+export interface Served {
+  readonly admission: Admission;
+  readonly picked: Pick;
+  readonly answer: Answer;
+  readonly outcome: Exclude<AttemptOutcome, { kind: 'failed' }>;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Throws AppError where nothing was sent yet and nothing will be. */
+export async function serve(deps: RequestDeps, input: ServeInput): Promise<Served> {
+  const { scanned, active } = input;
+  const tried: string[] = [];
+  const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.bytes.byteLength });
+  const mayRetry = scanned.bytes.byteLength <= MAX_RETRIED_BODY_BYTES;
+  let refused: Served | undefined;
+  active.timeout = new AppError('upstream.timeout');
+  for (;;) {
+    const { admission, picked } = choose(deps, input, tried) ?? {};
+    if (admission === undefined || picked === undefined) break;
+    const startedMs = deps.clock.monotonicMs();
+    let headers: Readonly<Record<string, string>> = {};
+    active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
+    const outcome = await attempt({
+      link: picked.chosen.link,
+      headers: nodeHeaders(input, admission, picked),
+      body: scanned.bytes,
+      response: input.response,
+      answer,
+      clock: deps.clock,
+      signal: active.controller.signal,
+      onProgress: () => {
+        active.deadlineMs = deps.clock.monotonicMs() + IDLE_TIMEOUT_MS;
+      },
+      onFirstByte: (status, engine) => {
+        input.held.release();
+        const nowMs = deps.clock.monotonicMs();
+        input.trace.firstByteMs = nowMs - input.identity.startedMs;
+        headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, {
+          gatewayMs: startedMs - input.identity.startedMs,
+          nodeMs: nowMs - startedMs,
+        });
+        answer.begin(status, engine, headers);
+      },
+    });
+    const { version } = admission.table;
+    input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
+    if (outcome.kind === 'refused') {
+      if (outcome.verdict === 'lock') reportLock(deps, input, admission, picked, outcome);
+      headers = answerHeaders(input.identity, admission.pool, picked.chosen.member);
+      const served = { admission, picked, answer, outcome, headers };
+      if (outcome.verdict === 'pass') return served;
+      if (outcome.verdict === 'retry') refused = served;
+    } else if (outcome.kind !== 'failed') return { admission, picked, answer, outcome, headers };
+    tried.push(picked.chosen.member.node);
+    if (!mayRetry || tried.length > MAX_RETRIES) break;
+  }
+  if (refused !== undefined) return refused;
+  throw new AppError('upstream.failed');
+}
+
+/** Undefined where every node that may serve has failed already. */
+function choose(
+  deps: RequestDeps,
+  input: ServeInput,
+  tried: readonly string[],
+): { readonly admission: Admission; readonly picked: Pick } | undefined {
+  const { present, clock } = deps;
+  const { model } = input.scanned;
+  const admission = admit(present, input.hash, input.choice);
+  const { table, pool, credential } = admission;
+  if (pool.id !== input.poolId) throw new AppError('client.not_found');
+  const view = {
+    nodes: table.nodes,
+    links: present.links,
+    controlNowMs: present.controlNowMs(),
+    monotonicMs: clock.monotonicMs(),
+    tried,
+  };
+  const members = membersServing(table, pool.name, model);
+  input.trace.picking(admission, members.length);
+  const picked = pick(members, view, deps.random);
+  if (picked === undefined) {
+    if (tried.length > 0) return undefined;
+    throw noEligibleNode(table, pool, credential, model, view);
+  }
+  deps.observe?.onDispatch?.({
+    requestId: input.identity.requestId,
+    pool: pool.name,
+    model,
+    node: picked.chosen.member.node,
+    tableVersion: table.version,
+  });
+  return { admission, picked };
+}
+
+/** All that a node learns of a request besides its body. */
+function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick): OutgoingHttpHeaders {
+  return {
+    ':method': 'POST',
+    ':path': input.path,
+    'content-type': 'application/json',
+    'content-length': input.scanned.bytes.byteLength,
+    ...(input.accept === undefined ? {} : { accept: input.accept }),
+    [LINK_HEADERS.pool]: picked.chosen.member.pool,
+    [LINK_HEADERS.table]: String(admission.table.version),
+    [LINK_HEADERS.model]: input.scanned.model,
+    [LINK_HEADERS.request]: input.identity.requestId,
+  };
+}
+
+function reportLock(deps: RequestDeps, input: ServeInput, admission: Admission, picked: Pick, refusal: Refusal): void {
+  const tableVersion = admission.table.version;
+  if (isRace(refusal.headers[LINK_HEADERS.document], tableVersion)) return;
+  const { node, pool } = picked.chosen.member;
+  const { requestId } = input.identity;
+  deps.log.warn({ node, pool, requestId, tableVersion }, 'a node refused a pool or model that the table gives it');
+  deps.report({ type: 'lock-refusal', node, pool, model: input.scanned.model, tableVersion, requestId });
+}
+
+function wordOf(outcome: AttemptOutcome, tableVersion: number): string {
+  switch (outcome.kind) {
+    case 'answered':
+    case 'interrupted':
+      return outcome.kind;
+    case 'aborted':
+      return outcome.reason.code;
+    case 'failed':
+      return `failed: ${outcome.reason}`;
+    case 'refused':
+      if (outcome.verdict !== 'lock') return `refused: ${outcome.status}`;
+      return isRace(outcome.headers[LINK_HEADERS.document], tableVersion) ? 'race' : 'lock-refusal';
+  }
+}

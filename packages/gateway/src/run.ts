@@ -1,0 +1,217 @@
+/**
+ * The gateway, wired. It routes by memory alone: the table that the watch keeps, the links that agents dialled, and a
+ * journal whose write(2) goes to the page cache. When control is away it serves on until its lease ends, then nobody.
+ */
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Server } from 'node:http';
+import type { Clock, Random } from '@subcloud/kit/clock';
+import { newId, systemClock, systemRandom } from '@subcloud/kit/clock';
+import { type Log, createLog } from '@subcloud/kit/log';
+import type { GatewayConfig } from './config.ts';
+import type { Readiness } from './endpoints/health.ts';
+import { passThrough } from './endpoints/pass-through.ts';
+import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
+import { type LinkHub, createLinkHub } from './link/link-hub.ts';
+import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
+import { createPublicServer, listen, onUpgrade } from './listen.ts';
+import { requestListener } from './register.ts';
+import { activeRequests } from './request/active-requests.ts';
+import { byteBudget } from './request/byte-budget.ts';
+import type { GatewayObserver, RequestDeps } from './request/request-deps.ts';
+import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
+import { openJournal } from './usage/journal.ts';
+import { startUploads } from './usage/upload.ts';
+import { controlClient } from './watch/control-client.ts';
+import { controlTime } from './watch/control-time.ts';
+import { createLease } from './watch/lease.ts';
+import { type Reports, startReports } from './watch/reports.ts';
+import { type WatchClient, startWatch } from './watch/watch-client.ts';
+
+export { gatewayOptions, type GatewayConfig } from './config.ts';
+export type { Dispatch, GatewayObserver } from './request/request-deps.ts';
+
+export interface GatewayRunOptions {
+  readonly config: GatewayConfig;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+  readonly observe?: GatewayObserver | undefined;
+}
+
+export interface RunningGateway extends AsyncDisposable {
+  /** By which callers and agents reach it. */
+  readonly url: string;
+  readonly port: number;
+  readonly id: string;
+  /** SHA-256 of the key of its TLS certificate, hex; null in plain. */
+  readonly tlsKeySha256: string | null;
+  /** PEM of its TLS certificate; null in plain. */
+  readonly certificateFile: string | null;
+  tableVersion(): number;
+  /** There is a table, the lease to serve by it, and a certificate for agents. */
+  ready(): boolean;
+  /** How many nodes are linked. */
+  links(): number;
+  /** Takes nothing new, lets answers finish for at most `drainTimeoutMs`, then closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const LINKS_CLOSE_MS = 1_000;
+
+/** Resolves when the port listens; the table may come later. Rejects with a readable message. */
+export async function runGateway(options: GatewayRunOptions): Promise<RunningGateway> {
+  const { config } = options;
+  const wiring = wire(options);
+  const { open, journal, requests, links, certificates, reports, uploads, active, control, common } = wiring;
+  const port = await listen(open.server, config).catch((error: unknown) => {
+    for (const part of [certificates, reports, uploads, active]) part.stop();
+    journal.close();
+    throw error;
+  });
+  wiring.state.url ??= `${open.secure ? 'https' : 'http'}://${urlHost(config.host)}:${port}`;
+  const watch = startWatch({
+    ...common,
+    lease: createLease(common.clock),
+    time: wiring.time,
+    onChange(change) {
+      links.tableChanged(change);
+      active.tableChanged(change);
+      if (certificates.current() === undefined) certificates.ask();
+    },
+    onFresh: () => reports.resync(),
+  });
+  wiring.state.watch = watch;
+
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    wiring.state.draining = true;
+    stopping ??= shutDown(wiring, watch, config.drainTimeoutMs)
+      .then(() => uploads.flush())
+      .finally(() => {
+        for (const part of [uploads, active]) part.stop();
+        journal.close();
+        control.close();
+      });
+    return stopping;
+  };
+  return {
+    url: wiring.state.url,
+    port,
+    id: common.gatewayId,
+    tlsKeySha256: open.tlsKeySha256,
+    certificateFile: open.certificateFile,
+    tableVersion: () => requests.present.table().version,
+    ready: () => wiring.readiness().ready,
+    links: () => links.size,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** What changes after the parts are made, and only then. */
+interface State {
+  watch: WatchClient | undefined;
+  url: string | undefined;
+  draining: boolean;
+}
+
+/** Makes every part; nothing listens or dials yet. */
+function wire(options: GatewayRunOptions) {
+  const { config, clock = systemClock, random = systemRandom } = options;
+  const log = options.log ?? createLog('gateway', config.logLevel);
+  const dataDir = resolve(config.dataDir);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const controlDir = resolve(config.controlDir ?? join(dataDir, 'run'));
+  const keys = loadGatewayKeys(dataDir);
+  const open = createPublicServer({ ...config, dataDir }, clock);
+  const journal = openJournal({ dir: join(dataDir, 'usage'), clock, log });
+  const control = controlClient(join(controlDir, 'gateways.sock'));
+  const time = controlTime(clock);
+  const controlNowMs = (): number => time.nowMs();
+  const common = { control, gatewayId: keys.id, boot: newId('boot'), clock, random, log };
+  const state: State = { watch: undefined, url: config.publicUrl, draining: false };
+  const table = (): RoutingTable => state.watch?.table() ?? EMPTY_TABLE;
+  const live = (): boolean => state.watch?.live() ?? false;
+
+  const certificates = keepCertificate({
+    ...common,
+    keys,
+    tlsKeySha256: open.tlsKeySha256,
+    url: () => state.url ?? '',
+    chain: () => table().network?.chain,
+    nowMs: controlNowMs,
+  });
+  const reports: Reports = startReports({
+    ...common,
+    links: () => links.states(),
+    declarations: () => links.declarations(),
+  });
+  const report: RequestDeps['report'] = (event) => reports.add(event);
+  const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report });
+  const uploads = startUploads({ ...common, journal });
+  const active = activeRequests(clock);
+  const requests: RequestDeps = {
+    present: { table, live, controlNowMs, links },
+    ...common,
+    active,
+    budget: byteBudget(config.maxBufferedBytes),
+    bodyTimeoutMs: config.bodyTimeoutMs,
+    journal,
+    report,
+    decided: (record) => uploads.decided(record),
+    observe: options.observe,
+    draining: () => state.draining,
+  };
+  const readiness = (): Readiness => {
+    const { version: tableVersion } = table();
+    const reason = state.draining ? 'draining' : live() ? 'ready' : tableVersion === 0 ? 'starting' : 'table stale';
+    return { ready: reason === 'ready' && certificates.current() !== undefined, reason, tableVersion };
+  };
+  const pages = passThrough(join(controlDir, 'api.sock'));
+  const identity = { keys, certificates };
+  open.server.on('request', requestListener({ requests, identity, control: pages, readiness }));
+  const onSession = (upgraded: UpgradedSocket): void => links.accept(upgraded);
+  onUpgrade(open.server, (request, socket, head) => acceptUpgrade(request, socket, head, { ...identity, onSession }));
+  return {
+    open,
+    journal,
+    control,
+    time,
+    common,
+    state,
+    certificates,
+    reports,
+    links,
+    uploads,
+    active,
+    requests,
+    readiness,
+    pages,
+  };
+}
+
+/** Callers first: the table and the links stay until the last answer is out. */
+async function shutDown(wiring: ReturnType<typeof wire>, watch: WatchClient, drainTimeoutMs: number): Promise<void> {
+  const { open, active, links, reports, certificates, pages } = wiring;
+  const closed = closeServer(open.server);
+  await active.drained(drainTimeoutMs);
+  await links.close(LINKS_CLOSE_MS);
+  reports.stop();
+  certificates.stop();
+  watch.stop();
+  pages.close();
+  open.server.closeAllConnections();
+  await closed;
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolved) => {
+    server.close(() => resolved());
+    server.closeIdleConnections();
+  });
+}
+
+function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,32 @@
+/**
+ * May this member serve a request now? Asked at every pick, also at a retry, on the table and the links of that moment.
+ * The first reason that holds is the answer; the words are those that callers see counted.
+ */
+import { LINK_MAX_CONCURRENT_STREAMS } from '@subcloud/contract/link';
+import type { MemberRow, NodeRow } from '@subcloud/contract/table';
+import { type NodeLink, isServing } from '../link/node-link.ts';
+
+export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried';
+
+/** What a pick sees of the moment: never stored, never shared between picks. */
+export interface PickView {
+  readonly nodes: { get(node: string): NodeRow | undefined };
+  readonly links: { get(node: string): NodeLink | undefined };
+  /** Control's clock. */
+  readonly controlNowMs: number;
+  readonly monotonicMs: number;
+  /** Nodes that failed this request already. */
+  readonly tried: readonly string[];
+}
+
+/** Undefined where the member may serve. */
+export function whyNotEligible(member: MemberRow, view: PickView): NotEligible | undefined {
+  if (member.validUntil !== null && member.validUntil <= view.controlNowMs) return 'expired';
+  const node = view.nodes.get(member.node);
+  const link = view.links.get(member.node);
+  if (node === undefined || link === undefined || !isServing(link, view.monotonicMs)) return 'offline';
+  if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
+  if (link.inFlight >= (node.concurrency ?? LINK_MAX_CONCURRENT_STREAMS)) return 'busy';
+  if (view.tried.includes(member.node)) return 'tried';
+  return undefined;
+}

@@ -1,0 +1,62 @@
+/**
+ * An immutable map that shares what did not change with the one it came from: a change copies the shards it touches,
+ * not the ten thousand rows beside them. Iteration is for rare work only.
+ */
+const SHARDS = 256;
+
+export class ShardedMap<Value> {
+  readonly #shards: readonly ReadonlyMap<string, Value>[];
+  readonly size: number;
+
+  private constructor(shards: readonly ReadonlyMap<string, Value>[], size: number) {
+    this.#shards = shards;
+    this.size = size;
+  }
+
+  static empty<Value>(): ShardedMap<Value> {
+    const shard: ReadonlyMap<string, Value> = new Map();
+    return new ShardedMap<Value>(
+      Array.from({ length: SHARDS }, () => shard),
+      0,
+    );
+  }
+
+  get(key: string): Value | undefined {
+    return this.#shards[shardOf(key)]?.get(key);
+  }
+
+  *values(): Iterable<Value> {
+    for (const shard of this.#shards) yield* shard.values();
+  }
+
+  /** The same map with these keys set (or deleted, where the value is undefined). */
+  with(changes: ReadonlyMap<string, Value | undefined>): ShardedMap<Value> {
+    if (changes.size === 0) return this;
+    const shards = [...this.#shards];
+    const copied = new Map<number, Map<string, Value>>();
+    let size = this.size;
+    for (const [key, value] of changes) {
+      const index = shardOf(key);
+      let shard = copied.get(index);
+      if (shard === undefined) {
+        shard = new Map(shards[index]);
+        copied.set(index, shard);
+        shards[index] = shard;
+      }
+      size -= shard.size;
+      if (value === undefined) shard.delete(key);
+      else shard.set(key, value);
+      size += shard.size;
+    }
+    return new ShardedMap(shards, size);
+  }
+}
+
+/** Keys end in their random part, so the last characters spread best. */
+function shardOf(key: string): number {
+  let hash = 0;
+  for (let index = Math.max(0, key.length - 8); index < key.length; index += 1) {
+    hash = (Math.imul(hash, 31) + key.charCodeAt(index)) | 0;
+  }
+  return (hash ^ (hash >>> 8)) & (SHARDS - 1);
+}

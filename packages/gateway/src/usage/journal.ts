@@ -1,0 +1,250 @@
+/**
+ * The usage journal: a record is in the kernel's hands before the caller sees the end of its answer, so kill -9 loses
+ * none; it is on disk within FSYNC_MS, so power loss loses at most that. Records of one loop turn leave in one write(2).
+ *
+ * Files are `usage-<first sequence>.jsonl`, one JSON line a record, sequences without gaps. A torn last line (power loss)
+ * is cut off at start: its answer's end was never promised. The next sequence never falls below `usage.json`, which
+ * remembers what control has stored when every segment is gone.
+ *
+ * When the disk refuses, `append` calls back with false: the answer must not end as if it were counted.
+ */
+import {
+  closeSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type UsageRecord, usageRecord } from '@subcloud/contract/watch';
+import type { Clock, Timer } from '@subcloud/kit/clock';
+import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
+import type { Log } from '@subcloud/kit/log';
+
+const FSYNC_MS = 100;
+const MAX_SEGMENT_BYTES = 8_388_608;
+/** An active segment that control has stored whole is deleted from this size on: below it, the syncs cost more. */
+const MIN_ROTATED_BYTES = 1_048_576;
+/** Records that control has not stored; beyond it nothing more is answered than can be counted. */
+const MAX_UNSTORED_RECORDS = 1_000_000;
+const SEGMENT = /^usage-(\d{16})\.jsonl$/;
+
+export type UnsequencedUsage = Omit<UsageRecord, 'sequence'>;
+
+export interface Journal {
+  /** Written at the end of this loop turn; then `written(true)`, or `written(false)` when the disk refused. */
+  append(record: UnsequencedUsage, written: (stored: boolean) => void): void;
+  /** The oldest records that control has not stored, at most `max`. */
+  pending(max: number): readonly UsageRecord[];
+  /** Control has stored everything up to `sequence`; whole segments below it are deleted. */
+  acknowledged(sequence: number): void;
+  /** Sequence of the newest record that was written; zero where there is none. */
+  readonly last: number;
+  close(): void;
+}
+
+interface Segment {
+  readonly path: string;
+  readonly first: number;
+  last: number;
+}
+
+export interface JournalOptions {
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Throws when the folder cannot be used or a segment is damaged elsewhere than in its last line. */
+export function openJournal(options: JournalOptions): Journal {
+  return new FileJournal(options);
+}
+
+class FileJournal implements Journal {
+  readonly #dir: string;
+  readonly #log: Log;
+  readonly #fsyncTimer: Timer;
+  #segments: Segment[] = [];
+  /** In memory too, so that uploads read no file: all that control has not stored. */
+  #unstored: UsageRecord[] = [];
+  #queue: { readonly record: UsageRecord; readonly line: string; readonly written: (stored: boolean) => void }[] = [];
+  #scheduled = false;
+  #file: number;
+  #fileBytes = 0;
+  #dirty = false;
+  #syncing = false;
+  #closed = false;
+  #stored = 0;
+  #assigned: number;
+  last: number;
+
+  constructor({ dir, clock, log }: JournalOptions) {
+    this.#dir = dir;
+    this.#log = log;
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    this.#stored = readStored(dir);
+    this.last = this.#recover();
+    this.#assigned = this.last;
+    this.#file = this.#openSegment();
+    this.#fsyncTimer = clock.every(FSYNC_MS, () => this.#sync());
+  }
+
+  append(record: UnsequencedUsage, written: (stored: boolean) => void): void {
+    if (this.#closed || this.#unstored.length >= MAX_UNSTORED_RECORDS) return written(false);
+    this.#assigned += 1;
+    const numbered = { sequence: this.#assigned, ...record };
+    this.#queue.push({ record: numbered, line: `${JSON.stringify(numbered)}\n`, written });
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const batch = this.#queue;
+    if (batch.length === 0) return;
+    this.#queue = [];
+    const bytes = Buffer.from(batch.length === 1 ? (batch[0]?.line ?? '') : batch.map(({ line }) => line).join(''));
+    const stored = this.#write(bytes);
+    if (stored) {
+      this.last = this.#assigned;
+      const segment = this.#segments.at(-1);
+      if (segment !== undefined) segment.last = this.last;
+      for (const { record } of batch) this.#unstored.push(record);
+      if (this.#fileBytes >= MAX_SEGMENT_BYTES) this.#rotate();
+    } else {
+      // The numbers go to the next records: a gap would stop the upload for ever.
+      this.#assigned = this.last;
+    }
+    for (const { written } of batch) written(stored);
+  }
+
+  /** A write that the disk took only in part is undone, so that no half line stands before the next. */
+  #write(bytes: Buffer): boolean {
+    try {
+      const taken = writeSync(this.#file, bytes, 0, bytes.byteLength, this.#fileBytes);
+      if (taken !== bytes.byteLength) throw new Error(`the disk took ${taken} of ${bytes.byteLength} bytes`);
+      this.#fileBytes += taken;
+      this.#dirty = true;
+      return true;
+    } catch (error) {
+      this.#log.error({ err: error }, 'the usage journal cannot be written');
+      try {
+        ftruncateSync(this.#file, this.#fileBytes);
+      } catch {
+        // The next write starts at the same offset and covers what is there.
+      }
+      return false;
+    }
+  }
+
+  pending(max: number): readonly UsageRecord[] {
+    return this.#unstored.slice(0, max);
+  }
+
+  acknowledged(sequence: number): void {
+    if (sequence <= this.#stored) return;
+    this.#stored = Math.min(sequence, this.last);
+    const first = this.#unstored[0]?.sequence ?? this.#stored + 1;
+    this.#unstored = this.#unstored.slice(this.#stored - first + 1);
+    const active = this.#segments.at(-1);
+    if (active !== undefined && active.last <= this.#stored && this.#fileBytes >= MIN_ROTATED_BYTES) this.#rotate();
+    const done = this.#segments.filter((segment) => segment !== this.#segments.at(-1) && segment.last <= this.#stored);
+    if (done.length === 0) return;
+    writeFileDurably(join(this.#dir, 'usage.json'), `${JSON.stringify({ stored: this.#stored })}\n`);
+    for (const { path } of done) unlinkSync(path);
+    this.#segments = this.#segments.filter((segment) => !done.includes(segment));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.#closed = true;
+    this.#fsyncTimer.cancel();
+    fsyncSync(this.#file);
+    closeSync(this.#file);
+  }
+
+  #sync(): void {
+    if (!this.#dirty || this.#syncing || this.#closed) return;
+    this.#dirty = false;
+    this.#syncing = true;
+    fsync(this.#file, (error) => {
+      this.#syncing = false;
+      if (error !== null && !this.#closed) this.#log.error({ err: error }, 'the usage journal cannot be synced');
+    });
+  }
+
+  #rotate(): void {
+    const before = this.#file;
+    fsyncSync(before);
+    this.#dirty = false;
+    this.#file = this.#openSegment();
+    closeSync(before);
+  }
+
+  #openSegment(): number {
+    const first = this.last + 1;
+    const path = join(this.#dir, `usage-${String(first).padStart(16, '0')}.jsonl`);
+    this.#segments = this.#segments.filter((segment) => segment.path !== path);
+    this.#segments.push({ path, first, last: first - 1 });
+    this.#fileBytes = 0;
+    return openSync(path, 'w', 0o600);
+  }
+
+  /** Reads what is there and answers the newest sequence. */
+  #recover(): number {
+    let last = this.#stored;
+    const names = readdirSync(this.#dir)
+      .filter((name) => SEGMENT.test(name))
+      .sort();
+    for (const [index, name] of names.entries()) {
+      const path = join(this.#dir, name);
+      const first = Number(SEGMENT.exec(name)?.[1]);
+      const records = readSegment(path, index === names.length - 1);
+      if (records.length === 0) {
+        unlinkSync(path);
+        continue;
+      }
+      if (records.some((record, position) => record.sequence !== first + position)) {
+        throw new Error(`${path}: the sequence of the usage journal has a gap`);
+      }
+      const segmentLast = records.at(-1)?.sequence ?? first;
+      if (first > last + 1) throw new Error(`${path}: usage records before this segment are missing`);
+      this.#segments.push({ path, first, last: segmentLast });
+      for (const record of records) if (record.sequence > this.#stored) this.#unstored.push(record);
+      last = Math.max(last, segmentLast);
+    }
+    return last;
+  }
+}
+
+function readStored(dir: string): number {
+  const text = readFileIfPresent(join(dir, 'usage.json'));
+  if (text === undefined) return 0;
+  const { stored } = JSON.parse(text) as { stored?: unknown };
+  if (!Number.isSafeInteger(stored)) throw new Error(`${dir}/usage.json is damaged`);
+  return stored as number;
+}
+
+/** In the newest segment a last line that is not whole is cut off; anywhere else it is damage. */
+function readSegment(path: string, newest: boolean): readonly UsageRecord[] {
+  const text = readFileSync(path, 'utf8');
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  if (whole.length < text.length) {
+    if (!newest) throw new Error(`${path}: a usage segment ends in the middle of a line`);
+    const file = openSync(path, 'r+');
+    ftruncateSync(file, Buffer.byteLength(whole));
+    fsyncSync(file);
+    closeSync(file);
+  }
+  return whole
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => usageRecord.parse(JSON.parse(line)));
+}

@@ -1,0 +1,99 @@
+/**
+ * Sends usage and decision records to control. Usage goes in order, one call at a time, until control has stored it:
+ * repeated batches do no harm, since control knows them by (gateway, sequence). Decision records are best effort.
+ */
+import { type DecisionRecord, type UsageResponse, WATCH_PATHS } from '@subcloud/contract/watch';
+import { type Clock, type Random, type Timer, jitteredBackoffMs } from '@subcloud/kit/clock';
+import type { Log } from '@subcloud/kit/log';
+import type { ControlClient } from '../watch/control-client.ts';
+import type { Journal } from './journal.ts';
+
+const UPLOAD_MS = 250;
+const MAX_BATCH_RECORDS = 1_000;
+const MAX_QUEUED_DECISIONS = 20_000;
+const RETRY_BACKOFF = { baseMs: 250, capMs: 10_000 };
+
+export interface UploadOptions {
+  readonly control: ControlClient;
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly journal: Journal;
+}
+
+export interface Uploads {
+  /** Dropped, oldest first, when control does not take them in time. */
+  decided(record: DecisionRecord): void;
+  /** Sends what there is, once; for a drain. Never rejects. */
+  flush(): Promise<void>;
+  stop(): void;
+}
+
+export function startUploads(options: UploadOptions): Uploads {
+  let decisions: DecisionRecord[] = [];
+  const sendUsage = async (): Promise<boolean> => {
+    const records = options.journal.pending(MAX_BATCH_RECORDS);
+    if (records.length === 0) return false;
+    const answer = (await options.control.post(WATCH_PATHS.usage, {
+      gateway: options.gatewayId,
+      records,
+    })) as Partial<UsageResponse> | null;
+    if (!Number.isSafeInteger(answer?.acknowledged)) throw new Error('control did not say what it stored');
+    options.journal.acknowledged(answer?.acknowledged ?? 0);
+    return records.length === MAX_BATCH_RECORDS;
+  };
+  const sendDecisions = async (): Promise<boolean> => {
+    const records = decisions.slice(0, MAX_BATCH_RECORDS);
+    if (records.length === 0) return false;
+    decisions = decisions.slice(records.length);
+    await options.control.post(WATCH_PATHS.decisions, { gateway: options.gatewayId, records });
+    return decisions.length > 0;
+  };
+  const usage = repeat(options, sendUsage, 'usage');
+  const decided = repeat(options, sendDecisions, 'decision');
+  return {
+    decided(record) {
+      if (decisions.length >= MAX_QUEUED_DECISIONS) decisions = decisions.slice(MAX_QUEUED_DECISIONS / 2);
+      decisions.push(record);
+    },
+    async flush() {
+      await Promise.allSettled([sendUsage(), sendDecisions()]);
+    },
+    stop() {
+      usage.cancel();
+      decided.cancel();
+    },
+  };
+}
+
+/** Runs `send` every UPLOAD_MS, at once again while it answers true, and after a growing pause when it fails. */
+function repeat(options: UploadOptions, send: () => Promise<boolean>, what: string): Timer {
+  const { clock, random, log } = options;
+  let stopped = false;
+  let failures = 0;
+  let timer: Timer;
+  const round = (): void => {
+    send().then(
+      (more) => {
+        failures = 0;
+        plan(more ? 0 : UPLOAD_MS);
+      },
+      (error: unknown) => {
+        log.debug({ err: error }, `${what} records could not be sent`);
+        plan(UPLOAD_MS + jitteredBackoffMs(failures, RETRY_BACKOFF, random));
+        failures += 1;
+      },
+    );
+  };
+  const plan = (delayMs: number): void => {
+    if (!stopped) timer = clock.after(delayMs, round);
+  };
+  plan(UPLOAD_MS);
+  return {
+    cancel() {
+      stopped = true;
+      timer.cancel();
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/**
+ * Keeps the table at hand equal to control's: one watch that never ends, an acknowledgement at once after each version
+ * and every WATCH_ACK_MS for the lease. Whatever breaks (silence, a malformed line, a table that makes no sense) ends the
+ * watch, and a new one is opened after a jittered pause; the last good table stays until its lease runs out.
+ */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { TABLE_FORMAT } from '@subcloud/contract/table';
+import {
+  type AcknowledgeResponse,
+  WATCH_ACK_MS,
+  WATCH_PATHS,
+  WATCH_PING_MS,
+  WATCH_VERSION,
+} from '@subcloud/contract/watch';
+import { type Clock, type Random, type Timer, jitteredBackoffMs } from '@subcloud/kit/clock';
+import { jsonLineReader } from '@subcloud/kit/json-lines';
+import type { Log } from '@subcloud/kit/log';
+import { EMPTY_TABLE, type RoutingTable, type TableChange } from '../table/routing-table.ts';
+import type { ControlClient } from './control-client.ts';
+import type { ControlTime } from './control-time.ts';
+import type { Lease } from './lease.ts';
+import { tableReader } from './table-reader.ts';
+
+const MAX_LINE_BYTES = 67_108_864;
+const REOPEN_BACKOFF = { baseMs: 100, capMs: 5_000 };
+
+export interface WatchClientOptions {
+  readonly control: ControlClient;
+  readonly gatewayId: string;
+  readonly boot: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly lease: Lease;
+  readonly time: ControlTime;
+  /** After the swap, in the same turn. */
+  readonly onChange: (change: TableChange) => void;
+  /** A new watch has brought its first table: control knows nothing of the links yet. */
+  readonly onFresh: () => void;
+}
+
+export interface WatchClient {
+  table(): RoutingTable;
+  /** Where there is a table and the right to serve by it. */
+  live(): boolean;
+  stop(): void;
+}
+
+export function startWatch(options: WatchClientOptions): WatchClient {
+  const { clock, control, lease, time, log } = options;
+  let table = EMPTY_TABLE;
+  let loaded = false;
+  let stopped = false;
+  let call: ClientRequest | undefined;
+  let failures = 0;
+  let lastHeardMs = 0;
+  let reopening: Timer | undefined;
+
+  const acknowledger = startAcknowledging(options, () => (loaded ? table.version : undefined));
+
+  const reopen = (reason: string): void => {
+    call?.destroy();
+    call = undefined;
+    if (stopped || reopening !== undefined) return;
+    const pauseMs = jitteredBackoffMs(failures, REOPEN_BACKOFF, options.random);
+    failures += 1;
+    log.warn({ reason, pauseMs: Math.round(pauseMs) }, 'the watch ended; opening a new one');
+    reopening = clock.after(pauseMs, () => {
+      reopening = undefined;
+      open();
+    });
+  };
+
+  const read = (answer: IncomingMessage, own: ClientRequest): void => {
+    let fresh = true;
+    const onMessage = tableReader(table, {
+      committed(change, nowMs) {
+        table = change.table;
+        loaded = true;
+        failures = 0;
+        time.heard(nowMs, clock.monotonicMs());
+        options.onChange(change);
+        acknowledger.now();
+        if (fresh) options.onFresh();
+        fresh = false;
+      },
+      pinged: (nowMs) => time.heard(nowMs, clock.monotonicMs()),
+    });
+    readLines(answer, {
+      // What a watch that was given up still delivers is not believed.
+      current: () => own === call,
+      heard: () => (lastHeardMs = clock.monotonicMs()),
+      onMessage,
+      onEnd: reopen,
+    });
+  };
+
+  const open = (): void => {
+    if (stopped) return;
+    const query = new URLSearchParams({
+      gateway: options.gatewayId,
+      boot: options.boot,
+      version: String(WATCH_VERSION),
+      table: String(TABLE_FORMAT),
+    });
+    lastHeardMs = clock.monotonicMs();
+    const own = control.open(
+      `${WATCH_PATHS.watch}?${query.toString()}`,
+      (answer) => (own === call ? read(answer, own) : answer.destroy()),
+      (error) => own === call && reopen(error.message),
+    );
+    call = own;
+  };
+
+  const silence = clock.every(WATCH_PING_MS, () => {
+    if (call !== undefined && clock.monotonicMs() - lastHeardMs > 3 * WATCH_PING_MS) reopen('control is silent');
+  });
+  open();
+  return {
+    table: () => table,
+    live: () => loaded && lease.live(),
+    stop() {
+      stopped = true;
+      silence.cancel();
+      reopening?.cancel();
+      acknowledger.stop();
+      call?.destroy();
+      call = undefined;
+    },
+  };
+}
+
+interface LineSink {
+  readonly current: () => boolean;
+  readonly heard: () => void;
+  /** Throws for what it refuses. */
+  readonly onMessage: (message: unknown) => void;
+  readonly onEnd: (reason: string) => void;
+}
+
+function readLines(answer: IncomingMessage, sink: LineSink): void {
+  const end = (reason: string): void => {
+    if (sink.current()) sink.onEnd(reason);
+  };
+  if (answer.statusCode !== 200) return end(`control answered the watch with ${answer.statusCode ?? 0}`);
+  const lines = jsonLineReader({ maxLineBytes: MAX_LINE_BYTES, onLine: sink.onMessage });
+  answer.on('data', (chunk: Buffer) => {
+    if (!sink.current()) return;
+    sink.heard();
+    try {
+      lines.push(chunk);
+    } catch (error) {
+      end(error instanceof Error ? error.message : 'a line was refused');
+    }
+  });
+  answer.on('error', () => end('the watch broke'));
+  answer.on('end', () => end('control ended the watch'));
+}
+
+/** One acknowledgement under way at a time; a version that commits meanwhile is acknowledged right after. */
+function startAcknowledging(
+  options: WatchClientOptions,
+  version: () => number | undefined,
+): { now(): void; stop(): void } {
+  const { clock, control, lease, time, log } = options;
+  let underWay = false;
+  let again = false;
+  let stopped = false;
+
+  const send = async (tableVersion: number): Promise<void> => {
+    const sentAt = lease.mark();
+    const answer = (await control.post(WATCH_PATHS.acknowledge, {
+      gateway: options.gatewayId,
+      boot: options.boot,
+      tableVersion,
+    })) as Partial<AcknowledgeResponse> | null;
+    if (answer?.lease === true && typeof answer.leaseMs === 'number') lease.granted(sentAt, answer.leaseMs);
+    if (typeof answer?.nowMs === 'number') time.heard(answer.nowMs, clock.monotonicMs());
+  };
+
+  const now = (): void => {
+    const tableVersion = version();
+    if (stopped || tableVersion === undefined) return;
+    if (underWay) {
+      again = true;
+      return;
+    }
+    underWay = true;
+    send(tableVersion)
+      .catch((error: unknown) => log.debug({ err: error }, 'an acknowledgement failed'))
+      .finally(() => {
+        underWay = false;
+        if (again) {
+          again = false;
+          now();
+        }
+      });
+  };
+  const renewing = clock.every(WATCH_ACK_MS, now);
+  return {
+    now,
+    stop() {
+      stopped = true;
+      renewing.cancel();
+    },
+  };
+}
