@@ -7,7 +7,12 @@ const globalSetupPath = fileURLToPath(new URL('./packages/testkit/src/vitest-glo
 /** Every test of the repository in one run, so that one closing line counts them all. */
 export default defineConfig({
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'demo-engine/src/**/*.test.ts', 'tools/**/*.test.ts', 'tests/**/*.test.ts'],
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'demo-engine/src/**/*.test.ts',
+      'tools/**/*.test.ts',
+      'tests/**/*.test.ts',
+    ],
     // Processes, not threads: a test may end or break its process without taking the run along.
     pool: 'forks',
     // The PostgreSQL of the tests needs the rest of the machine; two workers fill two cores.

@@ -103,14 +103,14 @@ test('every answer came from a node that was a member of the pool in the table v
   budapest.agent()?.update({ labels: { rack: 'r1' } });
   await done(0.4);
   await network.admin.call('removeMember', { params: { name: 'team-private', node: boston.id } });
-  await paris.engine.setModels(['another-model']);
+  paris.engine.setModels(['another-model']);
   await done(0.55);
   await network.admin.call('inviteMember', { params: { name: 'team-private' }, body: { node: boston.id } });
   singapore
     .agent()
     ?.update({ consent: { global: false, autoJoin: 'none', isolation: 'shared', join: ['team-private'] } });
   await done(0.7);
-  await paris.engine.setModels([MODEL]);
+  paris.engine.setModels([MODEL]);
   await network.admin.call('removeNode', { params: { id: austin.id } });
   await berlin.stop();
   await berlin.start('127.0.1.1');
@@ -144,10 +144,10 @@ function compare(
   const engines = nodes.filter((node) =>
     node.engine.requests.some(({ requestId, outcome }) => requestId === answer.mark && outcome === 'answered'),
   );
-  const server = servers.at(-1);
+  // A request that was retried stands with two agents; the answer names the engine that it came from.
+  const server = servers.find((node) => answer.text.includes(node.name));
   if (server === undefined) throw new Error(`no agent says that it served ${answer.requestId} for ${answer.pool}`);
   expect(engines, `${answer.mark} was answered by another engine than its agent says`).toContain(server);
-  expect(answer.text).toContain(server.name);
   for (const node of servers) {
     for (const record of node.served.filter(({ requestId, accepted }) => requestId === answer.requestId && accepted)) {
       expect(record.pool).toBe(answer.pool);

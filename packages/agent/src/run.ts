@@ -49,6 +49,8 @@ export interface RunningAgent extends AsyncDisposable {
   linked(): boolean;
   /** Network ids of the models that its engines offer now. */
   models(): readonly string[];
+  /** Pools that this node is a member of by its document. */
+  pools(): readonly string[];
   /** Of the highest node document that was accepted. */
   documentPosition(): { readonly epoch: number; readonly serial: number };
   /** Settings that win over flags and file from now on. */
@@ -145,6 +147,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     networkId,
     linked: () => links.linked(),
     models: () => engines.models(),
+    pools: () => document.pools(),
     documentPosition: () => document.position,
     update: (partial) => settings.update(partial),
     stop: () => (stopping ??= stop()),

@@ -71,6 +71,13 @@ export function findNetwork(
   const token = flags.token ?? given(env, 'SUBCLOUD_TOKEN');
   const credentials = isLocal && token === undefined ? localCredentialsIn(dataDir) : undefined;
   const pin = flags.pin ?? given(env, 'SUBCLOUD_PIN');
+  if (pin !== undefined && !url.startsWith('https:')) {
+    throw new CliError({
+      code: 'client.invalid_pin',
+      message: `A key is pinned, and ${url} has no TLS to check it with.`,
+      next: 'Use an https address, or leave the pin out.',
+    });
+  }
   return {
     url: checkedUrl(url),
     credential: token ?? (purpose === 'control' ? credentials?.adminToken : credentials?.apiKey),

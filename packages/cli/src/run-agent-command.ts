@@ -57,8 +57,12 @@ function loadAgentConfig(flags: AgentFlags, env: CliHost['env']) {
 }
 
 /** Tells each state once, when it begins. */
-export function statusLines(agent: Pick<RunningAgent, 'linked' | 'models'>, tell: (line: string) => void): () => void {
+export function statusLines(
+  agent: Pick<RunningAgent, 'linked' | 'models' | 'pools'>,
+  tell: (line: string) => void,
+): () => void {
   const told = new Map<string, string>();
+  let wasLinked = false;
   const tellChange = (topic: string, line: string): void => {
     if (told.get(topic) === line) return;
     told.set(topic, line);
@@ -67,7 +71,10 @@ export function statusLines(agent: Pick<RunningAgent, 'linked' | 'models'>, tell
   return () => {
     const models = agent.models();
     tellChange('models', models.length === 0 ? 'No engine offers a model yet.' : `Models: ${models.join(', ')}`);
+    const pools = agent.pools();
+    if (pools.length > 0 || told.has('pools')) tellChange('pools', `Pools: ${pools.join(', ') || 'none'}`);
+    wasLinked ||= agent.linked();
     if (agent.linked()) tellChange('link', 'Linked: requests can come.');
-    else tellChange('link', told.has('link') ? 'The link is down; dialling again.' : 'Dialling…');
+    else tellChange('link', wasLinked ? 'The link is down; dialling again.' : 'Dialling…');
   };
 }

@@ -290,3 +290,15 @@ test('explain shows each clause with what would make it pass', async () => {
   expect(exitCode).toBe(0);
   expect(stdout).toMatch(/FAIL\s+nodes\.location\s+in EU\s+US\s+measured\s+12 s\s+a measured location in the EU/);
 });
+
+test('a role is served with its own options, and every fault in them is told at once', async () => {
+  const help = await run(['serve', 'gateway', '--help']);
+  expect(help).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('--control-dir <value>') });
+  const faulty = await run(['serve', 'gateway', '--port', 'x', '--host', ''], {
+    env: { SUBCLOUD_MAX_CONNECTIONS: '0' },
+  });
+  expect(faulty).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('config.invalid_option') });
+  for (const name of ['--port', '--host', 'SUBCLOUD_MAX_CONNECTIONS']) expect(faulty.stderr).toContain(name);
+  const unknown = await run(['serve', 'control', '--bogus']);
+  expect(unknown).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("'--bogus'") });
+});

@@ -24,13 +24,13 @@ export async function serveRole(host: CliHost, output: Output, role: Role, args:
   }
   const stop = listenForStop(host, host.clock, () => host.endNow(FORCED_EXIT_CODE));
   try {
-    const running = await role.run(parseFlags(role, args, help)).catch((error: unknown) => {
-      throw configFault(error, help);
-    });
+    const running = await role.run(parseFlags(role, args, help));
     output.progress(`${role.name} is ready.`);
     await stop.asked();
     output.progress('Draining; Ctrl-C again stops at once.');
     await running.stop();
+  } catch (error) {
+    throw configFault(error, help);
   } finally {
     stop.dispose();
   }

@@ -33,7 +33,7 @@ export interface Loop {
   /** Marks nodes for a pass soon; for what is not in the store (acknowledgements of gateways, time). */
   touch(nodes: Iterable<string> | 'all'): void;
   /** Resolves when no turn is under way and nothing is due. For tests and for shutdown. */
-  idle(): Promise<void>;
+  readonly idle: () => Promise<void>;
   stop(): Promise<void>;
 }
 

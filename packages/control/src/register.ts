@@ -21,7 +21,11 @@ export function controlSockets(dataDir: string): ControlSockets {
 }
 
 export async function startApiServer(app: OpenAPIHono, socketPath: string): Promise<{ close(): Promise<void> }> {
-  const server: Server = createServer({ maxHeaderSize: 16_384 }, getRequestListener(app.fetch));
+  const listener = getRequestListener(app.fetch);
+  const server: Server = createServer(
+    { maxHeaderSize: 16_384 },
+    (request, response) => void listener(request, response),
+  );
   server.headersTimeout = 10_000;
   server.requestTimeout = 60_000;
   rmSync(socketPath, { force: true });

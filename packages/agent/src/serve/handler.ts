@@ -59,7 +59,7 @@ export async function handleRequest(
     head = readRequestHead(headers);
     lock(head, context);
     leave = place(context);
-    body = await readBody(stream, admission);
+    body = await readBody(stream, admission, context.clock);
     const span = checkBody(body.bytes, head.model);
     // Asked again: a body may be a long time coming, and what was withdrawn meanwhile is withdrawn.
     lock(head, context);

@@ -2,7 +2,11 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_BODY_BYTES } from '@subcloud/contract/inference';
+import type { Clock } from '@subcloud/kit/clock';
 import type { Admission } from './admission.ts';
+
+/** A body that is not here by then gives its place to others. */
+const BODY_TIMEOUT_MS = 120_000;
 
 export interface HeldBody {
   readonly bytes: Buffer;
@@ -10,10 +14,11 @@ export interface HeldBody {
   release(): void;
 }
 
-/** Rejects with AppError (413, 429), or with any error when the stream ends early. */
+/** Rejects with AppError (400, 413, 429), or with any error when the stream ends early. */
 export function readBody(
   stream: ServerHttp2Stream,
   admission: Admission,
+  clock: Clock,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
@@ -23,7 +28,11 @@ export function readBody(
       admission.release(held);
       held = 0;
     };
+    const timeout = clock.after(BODY_TIMEOUT_MS, () => {
+      fail(new AppError('client.invalid_body', { message: 'The body did not arrive in time.' }));
+    });
     const fail = (error: Error): void => {
+      timeout.cancel();
       release();
       parts.length = 0;
       stream.off('data', onData);
@@ -46,6 +55,7 @@ export function readBody(
     stream.once('end', () => {
       // An aborted stream may end, too: half a body is none.
       if (stream.aborted) return;
+      timeout.cancel();
       resolve({ bytes: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts, held), release });
     });
     stream.once('close', () => fail(new Error('the stream was closed before the body was complete')));

@@ -327,6 +327,21 @@ test('a body that is too large is refused, not held', async () => {
   expect(reached).toBe(0);
 });
 
+test('a body that never ends gives its place back', async () => {
+  agent.update({ concurrency: 1 });
+  const { stream, send } = openSlowly({});
+  await send('{"model":"m"');
+  expect((await link.ask({})).status).toBe(429);
+  const status = statusOf(stream);
+  for (let step = 0; step < 25; step++) {
+    clock.advance(5_000);
+    await new Promise<void>((resolve) => void link.session.ping(() => resolve()));
+  }
+  expect(await status).toBe(400);
+  await eventually('the place is free', async () => (await link.ask({})).status === 200);
+  stream.close(constants.NGHTTP2_CANCEL);
+});
+
 test('a request without its labels is a 400, whichever is missing', async () => {
   for (const name of [LINK_HEADERS.pool, LINK_HEADERS.model, LINK_HEADERS.table, LINK_HEADERS.request]) {
     expect((await link.ask({ headers: { [name]: '' } })).status).toBe(400);

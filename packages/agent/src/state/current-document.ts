@@ -27,6 +27,8 @@ export interface CurrentDocument {
   /** Undefined when the pool is not in the document, when there is none, and when it has expired. */
   membership(pool: string): NodeMembership | undefined;
   serves(membership: NodeMembership, model: string): boolean;
+  /** Names of the pools of the document in force, sorted; empty when it has expired. */
+  pools(): readonly string[];
   gateways(): NodeDocument['gateways'];
   onChange(listener: () => void): void;
 }
@@ -57,6 +59,7 @@ export function createCurrentDocument(options: {
     }
     return document;
   };
+  const holds = (): boolean => inForce !== undefined && inForce.notAfter > time.nowMs();
   const notify = (): void => {
     for (const listener of listeners) listener();
   };
@@ -104,11 +107,11 @@ export function createCurrentDocument(options: {
       }
     },
     membership(pool) {
-      if (inForce === undefined || inForce.notAfter <= time.nowMs()) return undefined;
-      return memberships.get(pool);
+      return holds() ? memberships.get(pool) : undefined;
     },
     serves: (membership, model) => models.get(membership)?.has(model) === true,
     gateways: () => inForce?.gateways ?? [],
+    pools: () => (holds() ? [...memberships.keys()].toSorted() : []),
     onChange: (listener) => {
       listeners.push(listener);
     },

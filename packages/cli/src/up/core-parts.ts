@@ -107,7 +107,7 @@ function servicePart(
       startChild(
         {
           name,
-          entry: fileURLToPath(import.meta.resolve(`@subcloud/${name}/main`)),
+          entry: serviceMain(name),
           env: {
             ...ownSettings(env),
             ...asEnvironment({ logLevel: childLogLevel(config.logLevel), ...settings() }),
@@ -120,6 +120,11 @@ function servicePart(
         signal,
       ),
   };
+}
+
+/** The file that is a service's process: it stands beside the `run` that this package may import. */
+export function serviceMain(name: 'control' | 'gateway' | 'agent'): string {
+  return fileURLToPath(new URL('./main.ts', import.meta.resolve(`@subcloud/${name}/run`)));
 }
 
 /** Settings of a service as the environment variables that it reads. */

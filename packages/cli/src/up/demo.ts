@@ -3,7 +3,6 @@
  * It is there for a first look only: another node's presence, or the removal of its own, keeps it away.
  */
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { writeFileDurably } from '@subcloud/kit/files';
 import type { ChatClient } from '@subcloud/sdk/chat';
 import type { Client } from '@subcloud/sdk/client';
@@ -11,7 +10,7 @@ import { listAll } from '@subcloud/sdk/pages';
 import * as z from 'zod';
 import { readJsonFile } from '../find-network.ts';
 import { type RunningChild, startChild } from './child-process.ts';
-import { type PartsContext, asEnvironment, foreignEnvironment } from './core-parts.ts';
+import { type PartsContext, asEnvironment, foreignEnvironment, serviceMain } from './core-parts.ts';
 import type { Part } from './keep-running.ts';
 import { DEMO_MODEL, DEMO_QUESTION } from './ready-page.ts';
 import { childLogLevel } from './up-log.ts';
@@ -98,7 +97,7 @@ export function demoAgentPart(context: PartsContext, settings: DemoAgentSettings
       const agent = await startChild(
         {
           name: 'demo-agent',
-          entry: fileURLToPath(import.meta.resolve('@subcloud/agent/main')),
+          entry: serviceMain('agent'),
           env: {
             ...foreignEnvironment(context.env),
             ...asEnvironment({

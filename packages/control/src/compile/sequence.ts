@@ -85,7 +85,7 @@ export function intersect(a: PoolModels, b: PoolModels): PoolModels {
   return both;
 }
 
-/** Whether some (pool, model) of `before` is missing in `after`, or may be used for less long. */
+/** Whether some (pool, model) of `before` is missing in `after`. One that merely ends earlier ends by itself in every gateway. */
 export function losesAny(before: readonly MemberRow[], after: readonly MemberRow[]): boolean {
   return before.some((old) => {
     const now = after.find(({ pool }) => pool === old.pool);

@@ -7,7 +7,8 @@
  */
 import { type Consent, type Isolation, consentsByName, consentsToAutoJoin } from '@subcloud/policy/consent';
 import { type CompiledPolicy, type Decision, decide, firstFailing } from '@subcloud/policy/decide';
-import type { NodeFacts } from '@subcloud/policy/facts';
+import { type NodeFacts, nextChangeMs } from '@subcloud/policy/facts';
+import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { MembershipState } from '@subcloud/contract/routes/shapes';
 
@@ -83,7 +84,8 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
   const known = new Set<string>();
   let global: SubcloudPolicy | undefined;
   let heldBy: string | undefined;
-  let dueMs: number | null = null;
+  // Every claim counts, not only those that a decision rests on: one that contradicts them may expire first.
+  let dueMs = nextChangeMs(input.node.facts, { maxAgeMs: DEFAULT_MAX_AGE_MS, now: input.nowMs });
 
   const settle = (subcloud: SubcloudPolicy, next: Membership | null, verdict: Verdict): void => {
     const before = memberships.get(subcloud.id) ?? null;
@@ -91,7 +93,7 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
     if (!same(before, next)) changes.push({ subcloudId: subcloud.id, from: before, to: next });
     if (next === null) memberships.delete(subcloud.id);
     else memberships.set(subcloud.id, next);
-    dueMs = earliest(dueMs, dueOf(next, verdict.decision, input));
+    dueMs = earliest(dueMs, dueOf(next, input));
   };
 
   for (const subcloud of input.subclouds) {
@@ -129,7 +131,7 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
       const verdict: Verdict = {
         decision,
         permits,
-        reason: permits ? (firstFailing(decision) ?? 'joined') : 'consent',
+        reason: permits ? (firstFailing(decision) ?? presence(input)) : 'consent',
       };
       const next = nextMembership(input, global, memberships.get(global.id), verdict);
       settle(global, next, {
@@ -155,15 +157,29 @@ function judge(
   const { node } = input;
   const decision = decide(subcloud.policy, node.facts, input.nowMs);
   const question = { name: subcloud.name, owner, isolation: subcloud.isolation };
-  const assigned = stored?.assigned === true && stored.state !== 'left' && stored.state !== 'removed';
+  const assigned =
+    stored?.assigned === true &&
+    stored.state !== 'left' &&
+    stored.state !== 'removed' &&
+    !invitationExpired(stored, input.nowMs);
   const open = subcloud.participation.mode === 'open';
   const permits =
     consentsByName(node.consent, question) ||
     (open && subcloud.participation.autoJoin && consentsToAutoJoin(node.consent, question)) ||
     (assigned && node.operator === owner);
   const ownerAdmits = open || assigned;
-  const reason = !ownerAdmits ? 'not invited' : !permits ? 'consent' : (firstFailing(decision) ?? 'joined');
+  const reason = !ownerAdmits ? 'not invited' : !permits ? 'consent' : (firstFailing(decision) ?? presence(input));
   return { decision, permits, reason };
+}
+
+/** Who was away for so long that its membership would end begins none. */
+function presence({ node, nowMs, absenceCounts }: ReconcileInput): 'joined' | 'offline' {
+  const { lastSeenAt } = node.facts;
+  return absenceCounts && lastSeenAt !== null && nowMs - lastSeenAt >= OFFLINE_AT_MOST_MS ? 'offline' : 'joined';
+}
+
+function invitationExpired({ state, sinceMs }: Membership, nowMs: number): boolean {
+  return state === 'invited' && nowMs - sinceMs >= INVITATION_VALID_MS;
 }
 
 /** The state table of the protocol for the states that are in force. */
@@ -183,17 +199,17 @@ function nextMembership(
   switch (stored?.state) {
     case undefined:
       return admitted ? move('active', 'joined', { activeSinceMs: nowMs }) : null;
-    case 'invited':
-      if (nowMs - stored.sinceMs >= INVITATION_VALID_MS) return ended('invitation expired');
-      return admitted
-        ? move('active', 'joined', { activeSinceMs: nowMs })
+    case 'invited': {
+      const expired = invitationExpired(stored, nowMs);
+      if (admitted) return move('active', 'joined', { activeSinceMs: nowMs, assigned: stored.assigned && !expired });
+      return expired
+        ? ended('invitation expired')
         : move('invited', verdict.reason === 'joined' ? 'consent' : verdict.reason);
+    }
     case 'active':
     case 'suspended': {
       if (!verdict.permits) return ended('consent');
-      const { lastSeenAt } = input.node.facts;
-      if (input.absenceCounts && lastSeenAt !== null && nowMs - lastSeenAt >= OFFLINE_AT_MOST_MS)
-        return ended('offline');
+      if (presence(input) === 'offline') return ended('offline');
       if (admitted) return move('active', stored.state === 'active' ? stored.reason : 'eligible again');
       if (stored.state === 'suspended' && nowMs - stored.sinceMs >= SUSPENDED_AT_MOST_MS)
         return ended('suspended too long');
@@ -209,8 +225,8 @@ function nextMembership(
   }
 }
 
-function dueOf(next: Membership | null, decision: Decision, input: ReconcileInput): number | null {
-  let due = decision.validUntil;
+function dueOf(next: Membership | null, input: ReconcileInput): number | null {
+  let due: number | null = null;
   if (next?.state === 'invited') due = earliest(due, next.sinceMs + INVITATION_VALID_MS);
   if (next?.state === 'suspended') due = earliest(due, next.sinceMs + SUSPENDED_AT_MOST_MS);
   const { lastSeenAt } = input.node.facts;

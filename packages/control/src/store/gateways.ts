@@ -12,7 +12,7 @@ export interface GatewayStore {
   readonly remembered: ReadonlyMap<string, number>;
   register(id: string, url: string): Promise<void>;
   /** Before the answer that grants: writes when the last write is old. */
-  leased(id: string): Promise<void>;
+  readonly leased: (id: string) => Promise<void>;
 }
 
 export async function openGatewayStore(db: Database, clock: Clock): Promise<GatewayStore> {

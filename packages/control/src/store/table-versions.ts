@@ -7,7 +7,7 @@ export interface TableVersions {
   /** The first version of this start. */
   readonly first: number;
   /** Resolves once every version up to `next` is reserved. */
-  reserve(next: number): Promise<void>;
+  readonly reserve: (next: number) => Promise<void>;
 }
 
 export async function openTableVersions(db: Database): Promise<TableVersions> {

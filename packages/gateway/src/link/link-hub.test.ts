@@ -111,7 +111,7 @@ test('one address cannot take every place at the door', async () => {
     'capacity.overloaded',
   );
   expect(await (await t.node({ localAddress: '127.0.0.4' })).linked).toBe('welcome');
-  for (const { close } of mute) close();
+  for (const peer of mute) peer.close();
   await Promise.all(mute.map(({ closed }) => closed));
   expect(await (await t.node({ localAddress: '127.0.0.3' })).linked).toBe('welcome');
 });

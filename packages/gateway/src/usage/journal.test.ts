@@ -79,6 +79,17 @@ test('a torn last line is cut off, and its number is used again', async () => {
   expect(readFileSync(file, 'utf8')).not.toContain('tor"');
 });
 
+test('a torn line is cut off, too, where an empty segment stands behind it', async () => {
+  const first = open();
+  await write(first, 'a');
+  first.close();
+  appendFileSync(join(dir, segments()[0] ?? ''), '{"sequence":2');
+  writeFileSync(join(dir, 'usage-0000000000000002.jsonl'), '');
+  const second = open();
+  expect(sequences(second)).toEqual([1]);
+  second.close();
+});
+
 test('damage that no crash makes is refused, not skipped', async () => {
   const first = open();
   for (const id of ['a', 'b', 'c']) await write(first, id);

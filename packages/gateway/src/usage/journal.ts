@@ -17,6 +17,7 @@ import {
   openSync,
   readFileSync,
   readdirSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -200,9 +201,12 @@ class FileJournal implements Journal {
   /** Reads what is there and answers the newest sequence. */
   #recover(): number {
     let last = this.#stored;
-    const names = readdirSync(this.#dir)
+    const found = readdirSync(this.#dir)
       .filter((name) => SEGMENT.test(name))
       .sort();
+    // An empty one was opened and never written: the newest is the last that holds something.
+    const names = found.filter((name) => statSync(join(this.#dir, name)).size > 0);
+    for (const name of found) if (!names.includes(name)) unlinkSync(join(this.#dir, name));
     for (const [index, name] of names.entries()) {
       const path = join(this.#dir, name);
       const first = Number(SEGMENT.exec(name)?.[1]);
