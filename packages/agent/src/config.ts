@@ -4,7 +4,8 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { ConfigOf, OptionSpecs } from '@subcloud/kit/config';
+import { parseArgs } from 'node:util';
+import { type ConfigOf, type OptionSpecs, flagName, loadConfig } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
 import * as z from 'zod';
 import { parse } from 'yaml';
@@ -45,6 +46,18 @@ export const agentOptions = {
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
 } as const satisfies OptionSpecs;
 export type AgentConfig = ConfigOf<typeof agentOptions>;
+
+/** From `--data-dir DIR` and the like, and from the environment. Throws ConfigError, or an error that names the flag. */
+export function loadAgentConfig(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): AgentConfig {
+  const names = Object.keys(agentOptions);
+  const options = Object.fromEntries(names.map((name) => [flagName(name).slice(2), { type: 'string' as const }]));
+  const { values } = parseArgs({ options, args: [...args] });
+  const flags = Object.fromEntries(names.map((name) => [name, values[flagName(name).slice(2)]]));
+  return loadConfig(agentOptions, { flags, env });
+}
 
 /**
  * Takes the value itself (from code) or its text (from a flag or variable): YAML where it starts with a bracket, else

@@ -4,53 +4,23 @@
  * elsewhere; this one exists to be wrong on purpose.
  */
 import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
-import { type IncomingMessage, type RequestListener, createServer } from 'node:http';
+import { type IncomingMessage, createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import type { GatewayCertificate, SignedDocument } from '@subcloud/contract/documents';
-import {
-  LINK_EXPORTER_BYTES,
-  LINK_EXPORTER_LABEL,
-  LINK_HEADERS,
-  LINK_IDENTITY_PATH,
-  LINK_UPGRADE,
-} from '@subcloud/contract/link';
-import { type LinkGatewayHello, linkTranscript } from '@subcloud/contract/link';
+import { LINK_HEADERS, LINK_UPGRADE, linkTranscript } from '@subcloud/contract/link';
 import { type Clock, newId, systemClock } from '@subcloud/kit/clock';
-import { hashSecret, joinTokenText, newSecret } from '@subcloud/kit/secrets';
-import { generateSigningKey, signDocument, signText, verifyText } from '@subcloud/kit/signing';
+import { joinTokenText, newSecret } from '@subcloud/kit/secrets';
+import { generateSigningKey } from '@subcloud/kit/signing';
+import { type PeerEnrolment, headText, peerAnswers } from './peer-gateway/peer-answers.ts';
+import { type Lie, channelOf, peerHellos } from './peer-gateway/peer-hello.ts';
 import { type PeerLink, openPeerLink } from './peer-gateway/peer-link.ts';
 import { type PeerNetwork, type DocumentWish, createPeerNetwork } from './peer-gateway/peer-network.ts';
 
+export type { PeerEnrolment } from './peer-gateway/peer-answers.ts';
+export type { Lie } from './peer-gateway/peer-hello.ts';
 export type { PeerLink } from './peer-gateway/peer-link.ts';
 export type { DocumentWish, PeerNetwork } from './peer-gateway/peer-network.ts';
 export { createPeerNetwork } from './peer-gateway/peer-network.ts';
-
-/** Ways to be an impostor. Each gets one thing of the hello wrong and all else right. */
-export type Lie =
-  /** Signs with a key that its certificate does not name. */
-  | 'wrong-key'
-  /** Shows its own network, which is not the one of the join token. */
-  | 'wrong-network'
-  /** Its certificate names the right network and was signed by nobody of it. */
-  | 'self-signed-certificate'
-  | 'expired-certificate'
-  /** Shows a hello that it recorded on an earlier connection. */
-  | 'replayed-hello'
-  /** Passes a signature of another side off as its own. */
-  | 'reflected-signature'
-  /** Binds its signature to another channel than the one that is there, as a man in the middle must. */
-  | 'other-channel'
-  /** Certificate of a gateway with another TLS key. */
-  | 'other-tls-key';
-
-export interface PeerEnrolment {
-  readonly joinToken: string;
-  readonly publicKey: string;
-  readonly name: string;
-  readonly proofHolds: boolean;
-}
 
 export interface PeerGateway extends AsyncDisposable {
   readonly url: string;
@@ -96,87 +66,24 @@ export async function startPeerGateway(options: PeerGatewayOptions = {}): Promis
   const links: PeerLink[] = [];
   const sockets = new Set<Socket>();
   const waiting: ((link: PeerLink) => void)[] = [];
-  const recorded = new Map<string, LinkGatewayHello>();
   let heard = '';
   let upgrades = 0;
   let lie: Lie | undefined;
   let refusal: { status: number; code: string } | undefined;
   let wish: DocumentWish = options.wish ?? {};
-  const nodes = new Map<string, string>();
   const tlsKeySha256 = options.tls === undefined ? null : keyHash(options.tls.cert);
 
-  const hello = (
-    side: 'gateway' | 'identity',
-    nodeId: string,
-    agentNonce: string,
-    socket: Socket,
-  ): LinkGatewayHello => {
-    const before = recorded.get(side);
-    if (lie === 'replayed-hello' && before !== undefined) return before;
-    const signer = lie === 'wrong-key' ? generateSigningKey() : key;
-    const shown = lie === 'wrong-network' ? createPeerNetwork(clock) : network;
-    const gatewayNonce = signText(signer, agentNonce).slice(0, 43);
-    const channel = lie === 'other-channel' ? 'ab'.repeat(LINK_EXPORTER_BYTES) : channelOf(socket);
-    const transcript = { nodeId, agentNonce, gatewayNonce, gatewayKey: key.publicKey, channel };
-    const said: LinkGatewayHello = {
-      version: 1,
-      chain: shown.chain,
-      certificate: certificate(shown),
-      nonce: gatewayNonce,
-      signature: signText(signer, linkTranscript(lie === 'reflected-signature' ? 'agent' : side, transcript)),
-    };
-    recorded.set(side, said);
-    return said;
-  };
-  const certificate = (shown: PeerNetwork): SignedDocument => {
-    const nowMs = Math.trunc(clock.nowMs());
-    const body: GatewayCertificate = {
-      version: 1,
-      networkId: shown.chain.networkId,
-      gatewayId,
-      publicKey: key.publicKey,
-      tlsKeySha256: lie === 'other-tls-key' ? 'ab'.repeat(32) : tlsKeySha256,
-      pools: 'all',
-      issuedAt: nowMs - 1_000,
-      notAfter: lie === 'expired-certificate' ? nowMs - 500 : nowMs + 86_400_000,
-    };
-    const signer = lie === 'self-signed-certificate' ? generateSigningKey() : shown.signingKey;
-    return signDocument(signer, 'gateway', body);
-  };
-  const answer: RequestListener = (request, response) => {
-    const url = new URL(request.url ?? '', 'http://peer');
-    const say = (status: number, value: unknown): void => {
-      response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(value));
-    };
-    heard += headText(request);
-    if (url.pathname === LINK_IDENTITY_PATH) {
-      say(200, hello('identity', '', url.searchParams.get('nonce') ?? '', request.socket));
-      return;
-    }
-    if (url.pathname === '/api/v1/enrolments') {
-      collect(request)
-        .then((text) => {
-          heard += text;
-          const asked = JSON.parse(text) as { joinToken: string; publicKey: string; name: string; proof: string };
-          const { joinToken, publicKey, name, proof } = asked;
-          const proofText = `subcloud/v1/enrol\n${hashSecret(joinToken)}\n${publicKey}`;
-          const proofHolds = verifyText(publicKey, proofText, proof);
-          enrolments.push({ joinToken, publicKey, name, proofHolds });
-          if (joinToken !== joinSecret || !proofHolds) {
-            say(403, { error: { code: 'policy.join_refused', message: 'no' } });
-            return;
-          }
-          const node = nodes.get(publicKey) ?? newId('nod');
-          nodes.set(publicKey, node);
-          const document = network.nodeDocument(node, publicKey, wish);
-          say(201, { node, operator: 'user:operator', chain: network.chain, document });
-        })
-        .catch(() => response.destroy());
-      return;
-    }
-    say(404, { error: { code: 'client.not_found' } });
-  };
+  const hellos = peerHellos({ key, gatewayId, network, clock, tlsKeySha256, lie: () => lie });
+  const answer = peerAnswers({
+    hellos,
+    network,
+    joinSecret,
+    wish: () => wish,
+    hear: (text) => {
+      heard += text;
+    },
+    onEnrolment: (enrolment) => enrolments.push(enrolment),
+  });
 
   const server = options.tls === undefined ? createServer(answer) : createSecureServer(options.tls, answer);
   server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
@@ -197,7 +104,7 @@ export async function startPeerGateway(options: PeerGatewayOptions = {}): Promis
     }
     const nodeId = String(request.headers[LINK_HEADERS.node] ?? '');
     const agentNonce = String(request.headers[LINK_HEADERS.agentNonce] ?? '');
-    const said = hello('gateway', nodeId, agentNonce, socket);
+    const said = hellos('gateway', nodeId, agentNonce, socket);
     const text = Buffer.from(JSON.stringify(said)).toString('base64url');
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${LINK_UPGRADE}\r\n${LINK_HEADERS.gateway}: ${text}\r\n\r\n`,
@@ -269,24 +176,9 @@ export async function startPeerGateway(options: PeerGatewayOptions = {}): Promis
   };
 }
 
-function channelOf(socket: Socket): string {
-  if (!(socket instanceof TLSSocket)) return 'plain';
-  return socket.exportKeyingMaterial(LINK_EXPORTER_BYTES, LINK_EXPORTER_LABEL, Buffer.alloc(0)).toString('hex');
-}
-
 function keyHash(certificatePem: string): string {
   const key = createPublicKey(new X509Certificate(certificatePem).publicKey.export({ type: 'spki', format: 'pem' }));
   return createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('hex');
-}
-
-function headText(request: IncomingMessage): string {
-  return `${request.method} ${request.url}\n${request.rawHeaders.join('\n')}\n`;
-}
-
-async function collect(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of request) parts.push(part as Buffer);
-  return Buffer.concat(parts).toString('utf8');
 }
