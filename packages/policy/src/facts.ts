@@ -61,7 +61,10 @@ export type Resolved<Fact extends FactName> =
       readonly ageMs: number;
       readonly warnings: readonly string[];
     }
-  | { readonly known: false; readonly why: 'no claim' | 'expired' | 'stale' | 'too weak a source' | 'claims disagree' };
+  | {
+      readonly known: false;
+      readonly why: 'no claim' | 'expired' | 'stale' | 'too weak a source' | 'claims disagree' | 'malformed';
+    };
 
 export interface ResolveOptions {
   /** The least source that suffices. */
@@ -83,7 +86,6 @@ export function resolveFact<Fact extends FactName>(
   let stale = false;
   let weak = false;
   let best: ClaimOf<Fact> | undefined;
-  let bestText = '';
   let disagree = false;
   const weaker: ClaimOf<Fact>[] = [];
   for (const entry of facts.claims) {
@@ -105,10 +107,9 @@ export function resolveFact<Fact extends FactName>(
     if (best === undefined || rank(claim.source) > rank(best.source)) {
       if (best !== undefined) weaker.push(best);
       best = claim;
-      bestText = canonicalJson(claim.value);
       disagree = false;
     } else if (rank(claim.source) === rank(best.source)) {
-      if (canonicalJson(claim.value) !== bestText) disagree = true;
+      if (!sameValue(claim, best)) disagree = true;
     } else {
       weaker.push(claim);
     }
@@ -117,11 +118,57 @@ export function resolveFact<Fact extends FactName>(
   if (best === undefined) {
     return { known: false, why: expired ? 'expired' : stale ? 'stale' : weak ? 'too weak a source' : 'no claim' };
   }
+  // A weaker claim does not step in: whoever said the stronger one said something, and nobody can read what.
+  if (!isWellFormed(fact, best.value)) return { known: false, why: 'malformed' };
   const warnings = weaker
-    .filter((claim) => canonicalJson(claim.value) !== bestText)
+    .filter((claim) => !sameValue(claim, best))
     .map((claim) => `${claim.source} ${fact} by ${claim.issuer} disagrees with the ${best.source} one`);
   const ageMs = Math.max(0, best.source === 'measured' ? measuredNow - best.confirmedAt : now - best.issuedAt);
   return { known: true, claim: best, ageMs, warnings };
+}
+
+/**
+ * When time alone may next change what is known of the node, ms since the epoch: a claim expires, or a measured fact that
+ * nobody confirms grows older than `maxAgeMs`. Null: never.
+ */
+export function nextChangeMs(
+  facts: NodeFacts,
+  { maxAgeMs, now }: Pick<ResolveOptions, 'maxAgeMs' | 'now'>,
+): number | null {
+  let next = Infinity;
+  for (const claim of facts.claims) {
+    if (claim.expiresAt !== null && claim.expiresAt > now) next = Math.min(next, claim.expiresAt);
+    if (claim.source !== 'measured') continue;
+    const staleAt = claim.confirmedAt + maxAgeMs + 1;
+    const ages = facts.lastSeenAt === null || staleAt <= facts.lastSeenAt;
+    if (ages && staleAt > now) next = Math.min(next, staleAt);
+  }
+  return next === Infinity ? null : next;
+}
+
+function sameValue(a: { readonly value: unknown }, b: { readonly value: unknown }): boolean {
+  return canonicalJson(a.value) === canonicalJson(b.value);
+}
+
+/** Claims come out of stores and from signers outside; no clause reads a value whose shape nobody checked. */
+function isWellFormed(fact: FactName, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  switch (fact) {
+    case 'location':
+      return 'candidates' in value && Array.isArray(value.candidates) && value.candidates.every(isPlaceShaped);
+    case 'models':
+      return Array.isArray(value) && value.every((id) => typeof id === 'string');
+    case 'labels':
+      return !Array.isArray(value) && Object.values(value).every((text) => typeof text === 'string');
+    default:
+      return false;
+  }
+}
+
+function isPlaceShaped(place: unknown): boolean {
+  if (typeof place !== 'object' || place === null || !('country' in place)) return false;
+  const subdivision: unknown = 'subdivision' in place ? place.subdivision : undefined;
+  return typeof place.country === 'string' && (subdivision === undefined || typeof subdivision === 'string');
 }
 
 function rank(source: ClaimSource): number {

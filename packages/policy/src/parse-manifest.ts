@@ -1,7 +1,7 @@
 /**
  * YAML or JSON text to a manifest, or every fault in it with path, line and what to do. Total: never throws on input.
  */
-import { type Document, LineCounter, isMap, isSeq, parseDocument } from 'yaml';
+import { type Document, LineCounter, type ParsedNode, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type * as z from 'zod';
 import { type NetworkManifest, type SubcloudManifest, networkManifest, subcloudManifest } from './manifest.ts';
 import { NOT_ENFORCED, VALUES_NOT_ENFORCED } from './not-enforced.ts';
@@ -12,6 +12,10 @@ export const MAX_MANIFEST_BYTES = 262_144;
 const MAX_ALIASES = 32;
 const MAX_ERRORS = 50;
 const MAX_DEPTH = 32;
+/** Values in one manifest, several times what its longest lists can hold. */
+const MAX_VALUES = 20_000;
+/** The parser compares every key of a map with all before it; this many are some 1,400 keys in one map. */
+const MAX_KEY_COMPARISONS = 1_000_000;
 
 export type ManifestErrorCode = 'syntax' | 'too_large' | 'unknown_key' | 'not_enforced' | 'invalid';
 export interface ManifestError {
@@ -40,26 +44,29 @@ export function parseManifest(text: string): ParsedManifest {
   let document: Document;
   let value: unknown;
   try {
-    document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, stringKeys: true, merge: false });
-    const fault = document.errors[0];
+    document = parseDocument(text, {
+      lineCounter: lines,
+      uniqueKeys: boundedEquality(),
+      stringKeys: true,
+      merge: false,
+    });
+    // A warning is a tag or a directive that the parser does not know and goes on without: that would be ignoring it.
+    const fault = document.errors[0] ?? document.warnings[0];
     if (fault !== undefined) {
-      const [first = 'not YAML'] = fault.message.split('\n');
       return failed([
-        {
-          code: 'syntax',
-          path: '',
-          line: lines.linePos(fault.pos[0]).line,
-          message: first.replace(/ at line \d+, column \d+:?$/, ''),
-        },
+        { code: 'syntax', path: '', line: lines.linePos(fault.pos[0]).line, message: syntaxMessage(fault) },
       ]);
     }
     value = document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (error) {
-    return failed([
-      { code: 'syntax', path: '', line: null, message: error instanceof Error ? error.message : 'not YAML' },
-    ]);
+    return failed([{ code: 'syntax', path: '', line: null, message: syntaxMessage(error) }]);
   }
   const lineOf = (path: Path): number | null => findLine(document, lines, path);
+  const knot = findKnot(value);
+  if (knot !== undefined)
+    return failed([
+      { code: 'syntax', path: dotted(knot.path).slice(0, 200), line: lineOf(knot.path), message: knot.message },
+    ]);
   if (!isRecord(value)) {
     return failed([
       { code: 'invalid', path: '', line: 1, message: 'a manifest is a map with apiVersion, kind, metadata and spec' },
@@ -90,6 +97,58 @@ export function parseManifest(text: string): ParsedManifest {
     : { ok: true, kind, manifest: result.data as NetworkManifest };
 }
 
+const TOO_DEEP = `the manifest is nested deeper than ${MAX_DEPTH} levels`;
+
+function syntaxMessage(error: unknown): string {
+  if (!(error instanceof Error)) return 'not YAML';
+  if ('code' in error && error.code === 'MULTIPLE_DOCS')
+    return 'a manifest is one document, and the text holds several';
+  if (error.message.startsWith('Maximum call stack size exceeded')) return TOO_DEEP;
+  const [first = 'not YAML'] = error.message.split('\n');
+  return first.replace(/ at line \d+, column \d+:?$/, '');
+}
+
+function boundedEquality(): (a: ParsedNode, b: ParsedNode) => boolean {
+  let comparisons = 0;
+  return (a, b) => {
+    comparisons += 1;
+    if (comparisons > MAX_KEY_COMPARISONS) throw new Error('the manifest has more keys than any manifest needs');
+    return a === b || (isScalar(a) && isScalar(b) && a.value === b.value);
+  };
+}
+
+interface Knot {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/**
+ * What no later step could bear: an anchor that holds an alias to itself (a walk would never end, and its branches
+ * double at every level), more levels or values than a manifest has, and a key that schemas of records leave out in
+ * silence.
+ */
+function findKnot(root: unknown): Knot | undefined {
+  const above = new Set<unknown>();
+  let values = 0;
+  const visit = (at: unknown, path: Path): Knot | undefined => {
+    values += 1;
+    if (values > MAX_VALUES) return { path: [], message: `the manifest has more than ${MAX_VALUES} values` };
+    if (at === null || typeof at !== 'object') return undefined;
+    if (above.has(at)) return { path, message: 'an alias refers to what it is a part of' };
+    if (path.length > MAX_DEPTH) return { path, message: TOO_DEEP };
+    above.add(at);
+    for (const [key, entry] of Object.entries(at)) {
+      const inside = [...path, Array.isArray(at) ? Number(key) : key];
+      const knot =
+        key === '__proto__' ? { path: inside, message: 'the key "__proto__" is reserved' } : visit(entry, inside);
+      if (knot !== undefined) return knot;
+    }
+    above.delete(at);
+    return undefined;
+  };
+  return visit(root, []);
+}
+
 function failed(errors: readonly ManifestError[]): ParsedManifest {
   return { ok: false, errors: [...errors].sort((a, b) => (a.line ?? 0) - (b.line ?? 0)).slice(0, MAX_ERRORS) };
 }
@@ -114,6 +173,7 @@ function notEnforced(
 ): ManifestError[] {
   const errors: ManifestError[] = [];
   const add = (path: Path, what: string): void => {
+    if (errors.length >= MAX_ERRORS) return;
     errors.push({
       code: 'not_enforced',
       path: dotted(path),
@@ -122,7 +182,6 @@ function notEnforced(
     });
   };
   const visit = (at: unknown, path: Path): void => {
-    if (path.length > MAX_DEPTH) return;
     const pattern = dotted(path).replace(/\[\d+\]/g, '[]');
     if (path.length > 0 && NOT_ENFORCED[kind].has(pattern)) return add(path, pattern.replaceAll('[]', ''));
     if (typeof at === 'string') {
@@ -143,7 +202,8 @@ function unknownPlaces(value: Record<string, unknown>, lineOf: (path: Path) => n
     const places = path.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), value);
     if (!Array.isArray(places)) continue;
     places.forEach((place, index) => {
-      if (typeof place !== 'string' || isPlace(place)) return;
+      // A hint costs a comparison with every name there is; nobody reads the fifty-first.
+      if (typeof place !== 'string' || isPlace(place) || errors.length >= MAX_ERRORS) return;
       const hint = suggestPlace(place);
       const at = [...path, index];
       errors.push({
@@ -181,7 +241,9 @@ function fromIssue(
     value,
   );
   const missing = at === undefined && issue.code === 'invalid_type';
-  const message = missing ? 'is required' : `${issue.message.replace(/^Invalid input: /, '')}${seen(at)}`;
+  const message = missing
+    ? 'is required'
+    : `${issue.message.replace(/^Invalid (?:input|option): /, '').replace(/, received \w+$/, '')}${seen(at)}`;
   return [{ code: 'invalid', path: dotted(path), line: lineOf(path), message }];
 }
 

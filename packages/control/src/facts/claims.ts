@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import { newId } from '@subcloud/kit/clock';
 import type { Claim, FactName, FactValues } from '@subcloud/policy/facts';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
+import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import type { Schema } from '../store/schema.ts';
 
 export interface ClaimDraft<Fact extends FactName = FactName> {
@@ -32,6 +33,22 @@ export function withClaims(claims: readonly Claim[], drafts: readonly ClaimDraft
     else next[index] = claim;
   }
   return next;
+}
+
+/**
+ * A live link confirms what it measures. `revived`: a claim had grown too old to count meanwhile, so that what is known of
+ * the node changes now.
+ */
+export function confirmMeasured(
+  claims: readonly Claim[],
+  nowMs: number,
+): { readonly claims: Claim[]; readonly revived: boolean } {
+  return {
+    claims: claims.map((claim) => (claim.source === 'measured' ? { ...claim, confirmedAt: nowMs } : claim)),
+    revived: claims.some(
+      ({ source, confirmedAt }) => source === 'measured' && nowMs - confirmedAt > DEFAULT_MAX_AGE_MS,
+    ),
+  };
 }
 
 export async function saveClaims(tx: Kysely<Schema>, node: string, claims: readonly Claim[]): Promise<void> {

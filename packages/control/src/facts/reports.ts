@@ -11,7 +11,7 @@ import type { Claim } from '@subcloud/policy/facts';
 import type { Change, Loop, Transaction } from '../loop.ts';
 import { type NewEvent, insertEvents } from '../store/events.ts';
 import type { LinkRecord, NodeRecord, World } from '../world/world.ts';
-import { type ClaimDraft, saveClaims, withClaims } from './claims.ts';
+import { type ClaimDraft, confirmMeasured, saveClaims, withClaims } from './claims.ts';
 import type { LocationMeasurer } from './measure-location.ts';
 
 export interface ReportSink {
@@ -112,7 +112,8 @@ export function createReportSink(options: {
   return {
     async receive(report) {
       // Heartbeats change memory alone: the store hears of them once a minute (see maintenance.ts).
-      for (const event of report.events) if (event.type === 'alive') confirm(loop.world, event.nodes, clock.nowMs());
+      for (const event of report.events)
+        if (event.type === 'alive') loop.touch(confirm(loop.world, event.nodes, clock.nowMs()));
       const rest = report.events.filter(({ type }) => type !== 'alive');
       if (rest.length > 0 || report.links !== undefined) await loop.change(work({ ...report, events: rest }));
     },
@@ -125,14 +126,18 @@ export function createReportSink(options: {
   };
 }
 
-/** A live link confirms what it measures. */
-function confirm(world: World, nodes: readonly string[], nowMs: number): void {
+/** A live link confirms what it measures. Returns the nodes of which something is known again that had grown too old. */
+function confirm(world: World, nodes: readonly string[], nowMs: number): readonly string[] {
+  const revived: string[] = [];
   for (const id of nodes) {
     const node = world.nodes.get(id);
     if (node === undefined || !world.links.has(id)) continue;
     node.lastSeenAtMs = nowMs;
-    node.claims = node.claims.map((claim) => (claim.source === 'measured' ? { ...claim, confirmedAt: nowMs } : claim));
+    const confirmed = confirmMeasured(node.claims, nowMs);
+    node.claims = confirmed.claims;
+    if (confirmed.revived) revived.push(id);
   }
+  return revived;
 }
 
 function measuredLocation(measurer: LocationMeasurer, address: string): ClaimDraft<'location'> {

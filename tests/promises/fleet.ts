@@ -1,0 +1,256 @@
+/**
+ * A fleet under events, twice: once as control keeps it (real reconciler, stored memberships, only what an event touched
+ * is reconciled, and time by the due times that the reconciler gave), once by the rules of the oracle, which looks at
+ * everything every time.
+ */
+import { confirmMeasured } from '@subcloud/control/facts/claims';
+import {
+  type Membership,
+  type SubcloudPolicy,
+  type ReconcileResult,
+  reconcileNode,
+} from '@subcloud/control/membership/reconcile';
+import type { Consent } from '@subcloud/policy/consent';
+import { type CompiledPolicy, compilePolicy } from '@subcloud/policy/decide';
+import type { Claim, NodeFacts } from '@subcloud/policy/facts';
+import { GLOBAL_SPEC } from '@subcloud/policy/manifest';
+import type { PrincipalId } from '@subcloud/policy/principal';
+import fc from 'fast-check';
+import { NAMES, NOW, claims, consent, easySpec, facts, lastSeen, principal, spec, subclouds } from './arbitraries.ts';
+import { type OracleMembership, type Standing, standings } from './oracle-memberships.ts';
+import type { OracleNode, OracleSubcloud } from './oracle.ts';
+
+export type FleetEvent =
+  | { readonly type: 'claims'; readonly node: number; readonly claims: readonly Claim[] }
+  | { readonly type: 'consent'; readonly node: number; readonly consent: Consent }
+  | { readonly type: 'link'; readonly node: number; readonly linked: boolean }
+  | { readonly type: 'time'; readonly byMs: number; readonly heartbeats: boolean }
+  | { readonly type: 'revise'; readonly subcloud: number; readonly spec: OracleSubcloud['spec'] }
+  | { readonly type: 'create'; readonly owner: PrincipalId; readonly spec: OracleSubcloud['spec'] }
+  | { readonly type: 'delete'; readonly subcloud: number }
+  | { readonly type: 'invite' | 'remove'; readonly node: number; readonly subcloud: number };
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const index = fc.nat(11);
+
+export const fleetEvent: fc.Arbitrary<FleetEvent> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('claims' as const), node: index, claims }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('consent' as const), node: index, consent }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('link' as const), node: index, linked: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('time' as const),
+      byMs: fc.constantFrom(1, 1_000, 600_000, 600_001, HOUR_MS, DAY_MS, 3 * DAY_MS, 7 * DAY_MS),
+      heartbeats: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('revise' as const), subcloud: index, spec: fc.oneof(spec, easySpec) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('create' as const), owner: principal, spec: fc.oneof(spec, easySpec) }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('delete' as const), subcloud: index }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constantFrom('invite' as const, 'remove' as const), node: index, subcloud: index }),
+  },
+);
+
+export const startingFleet = fc.record({
+  nodes: fc.array(fc.record({ facts, consent, lastSeen }), { minLength: 1, maxLength: 4 }),
+  subclouds,
+});
+export type StartingFleet = typeof startingFleet extends fc.Arbitrary<infer Fleet> ? Fleet : never;
+
+interface FleetNode extends OracleNode {
+  facts: NodeFacts;
+  memberships: ReadonlyMap<string, Membership>;
+  expected: ReadonlyMap<string, OracleMembership>;
+  dueMs: number | null;
+}
+
+export interface Fleet {
+  readonly nowMs: number;
+  readonly nodes: readonly FleetNode[];
+  readonly subclouds: readonly OracleSubcloud[];
+  apply(event: FleetEvent): void;
+  /** What the reconciler says of a node over the store as it is; changes nothing. */
+  reconcile(node: FleetNode, order?: (all: readonly SubcloudPolicy[]) => readonly SubcloudPolicy[]): ReconcileResult;
+}
+
+export function createFleet(start: StartingFleet): Fleet {
+  let nowMs = NOW;
+  let created = start.subclouds.length;
+  let existing: readonly OracleSubcloud[] = start.subclouds;
+  let nodes: FleetNode[] = start.nodes.map((drawn, at) => ({
+    facts: { ...drawn.facts, nodeId: `nod_${at}`, lastSeenAt: drawn.lastSeen },
+    consent: drawn.consent,
+    memberships: new Map(),
+    expected: new Map(),
+    dueMs: null,
+  }));
+
+  const reconcile: Fleet['reconcile'] = (node, order = (all) => all) =>
+    reconcileNode({
+      node: { id: node.facts.nodeId, operator: node.facts.operator, consent: node.consent, facts: node.facts },
+      memberships: node.memberships,
+      subclouds: order([...existing.map(policyOf), GLOBAL_POLICY]),
+      nowMs,
+      absenceCounts: true,
+    });
+  /** `touched` is what control would put in its queue; the rules are asked about every node every time. */
+  const settle = (touched: (node: FleetNode) => boolean): void => {
+    for (const node of nodes) {
+      if (touched(node)) {
+        const result = reconcile(node);
+        node.memberships = result.memberships;
+        node.dueMs = result.dueMs;
+      }
+      node.expected = standings(node, existing, node.expected, nowMs);
+    }
+  };
+  const change = (at: number, more: Partial<FleetNode>): void => {
+    const place = at % nodes.length;
+    nodes = nodes.map((node, which) => (which === place ? { ...node, ...more } : node));
+    settle((node) => node === nodes[place]);
+  };
+  const nodeAt = (at: number): FleetNode | undefined => nodes[at % nodes.length];
+  const subcloudAt = (at: number): OracleSubcloud | undefined => existing[at % Math.max(1, existing.length)];
+
+  const apply = (event: FleetEvent): void => {
+    switch (event.type) {
+      case 'claims': {
+        const facts = nodeAt(event.node)?.facts;
+        // Claims are drawn around NOW; in a fleet whose clock has moved they are as much later.
+        const moved = event.claims.map((claim) => later(claim, nowMs - NOW));
+        if (facts !== undefined) change(event.node, { facts: { ...facts, claims: moved } });
+        break;
+      }
+      case 'consent':
+        change(event.node, { consent: event.consent });
+        break;
+      case 'link': {
+        const facts = nodeAt(event.node)?.facts;
+        if (facts === undefined || (facts.lastSeenAt === null) === event.linked) break;
+        change(event.node, { facts: { ...facts, lastSeenAt: event.linked ? null : nowMs } });
+        break;
+      }
+      case 'time': {
+        nowMs += event.byMs;
+        const revived = event.heartbeats ? nodes.filter((node) => heartbeat(node, nowMs)) : [];
+        settle((node) => revived.includes(node) || (node.dueMs !== null && node.dueMs <= nowMs));
+        break;
+      }
+      case 'revise': {
+        const old = subcloudAt(event.subcloud);
+        existing = existing.map((subcloud) => (subcloud === old ? { ...old, spec: event.spec } : subcloud));
+        settle(() => true);
+        break;
+      }
+      case 'create': {
+        const name = NAMES.find((free) => existing.every((subcloud) => subcloud.name !== free));
+        if (name === undefined) break;
+        existing = [...existing, { id: `sub_${created}`, name, owner: event.owner, spec: event.spec }];
+        created += 1;
+        settle(() => true);
+        break;
+      }
+      case 'delete': {
+        const gone = subcloudAt(event.subcloud);
+        existing = existing.filter((subcloud) => subcloud !== gone);
+        settle(() => true);
+        break;
+      }
+      case 'invite':
+      case 'remove': {
+        const [node, subcloud] = [nodeAt(event.node), subcloudAt(event.subcloud)];
+        if (node !== undefined && subcloud !== undefined)
+          change(event.node, byOwner(event.type, node, subcloud, nowMs));
+        break;
+      }
+    }
+  };
+
+  settle(() => true);
+  return {
+    get nowMs() {
+      return nowMs;
+    },
+    get nodes() {
+      return nodes;
+    },
+    get subclouds() {
+      return existing;
+    },
+    apply,
+    reconcile,
+  };
+}
+
+/** What the owner's word writes to the store: an invitation, an assignment of who is in already, or a removal. */
+function byOwner(
+  word: 'invite' | 'remove',
+  node: FleetNode,
+  { id }: OracleSubcloud,
+  nowMs: number,
+): Pick<FleetNode, 'memberships' | 'expected'> {
+  const stored = node.memberships.get(id);
+  const stood = node.expected.get(id);
+  const over = (state: Standing | undefined): boolean => state === undefined || state === 'left' || state === 'removed';
+  const memberships = new Map(node.memberships);
+  const expected = new Map(node.expected);
+  const since = { sinceMs: nowMs, reason: word };
+  if (word === 'invite') {
+    memberships.set(
+      id,
+      stored !== undefined && !over(stored.state)
+        ? { ...stored, assigned: true }
+        : { state: 'invited', assigned: true, activeSinceMs: null, ...since },
+    );
+    expected.set(
+      id,
+      stood !== undefined && !over(stood.standing)
+        ? { ...stood, assigned: true }
+        : { standing: 'invited', assigned: true, sinceMs: nowMs, endedByAbsence: false },
+    );
+  } else if (stored !== undefined) {
+    memberships.set(id, { ...stored, state: 'removed', assigned: false, ...since });
+    expected.set(id, { standing: 'removed', assigned: false, sinceMs: nowMs, endedByAbsence: false });
+  }
+  return { memberships, expected };
+}
+
+export const GLOBAL_POLICY: SubcloudPolicy = {
+  id: 'global',
+  name: 'global',
+  owner: null,
+  participation: GLOBAL_SPEC.participation,
+  isolation: GLOBAL_SPEC.isolation,
+  policy: compilePolicy(GLOBAL_SPEC),
+};
+
+const compiled = new WeakMap<OracleSubcloud['spec'], CompiledPolicy>();
+export function policyOf({ id, name, owner, spec: written }: OracleSubcloud): SubcloudPolicy {
+  const policy = compiled.get(written) ?? compilePolicy(written);
+  compiled.set(written, policy);
+  const { participation, isolation } = written;
+  return { id, name, owner: owner as PrincipalId, participation, isolation, policy };
+}
+
+function later(claim: Claim, byMs: number): Claim {
+  const expiresAt = claim.expiresAt === null ? null : claim.expiresAt + byMs;
+  return { ...claim, issuedAt: claim.issuedAt + byMs, confirmedAt: claim.confirmedAt + byMs, expiresAt };
+}
+
+/** True: what is known of the node changes by it. */
+function heartbeat(node: FleetNode, nowMs: number): boolean {
+  if (node.facts.lastSeenAt !== null) return false;
+  const confirmed = confirmMeasured(node.facts.claims, nowMs);
+  node.facts = { ...node.facts, claims: confirmed.claims };
+  return confirmed.revived;
+}
