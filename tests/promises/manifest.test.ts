@@ -37,7 +37,7 @@ const written: readonly ((value: Json) => string)[] = [
 ];
 const writer = fc.constantFrom(...written);
 
-describe('parseManifest', () => {
+describe('parseManifest', { timeout: 120_000 }, () => {
   it('takes every manifest that holds, in any spelling, and leaves nothing of it out', () => {
     fc.assert(
       fc.property(manifest, writer, (input, write) => {
@@ -98,6 +98,8 @@ describe('parseManifest', () => {
         fc.jsonValue({ maxDepth: 2 }),
         writer,
         (input, part, value, write) => {
+          // Of what is below, this key alone is refused before any clause is looked at.
+          fc.pre(!JSON.stringify(value).includes('__proto__'));
           const parsed = parseManifest(write(withValue(input, part.split('.'), value as Json)));
           expect(parsed.ok ? [] : parsed.errors).toContainEqual(
             expect.objectContaining({ code: 'not_enforced', path: part }),
@@ -110,50 +112,48 @@ describe('parseManifest', () => {
 
   it('never throws, whatever the text, and always says what is wrong with what it refuses', () => {
     const word = fc.constantFrom(
-      ...['apiVersion: subcloud/v1\n', 'kind: Subcloud\n', 'kind: Network\n', 'metadata: { name: a }\n', 'spec:\n'],
-      ...[
-        '  nodes:\n',
-        '    location:\n',
-        '      in: [',
-        ']',
-        '{',
-        '}',
-        ': ',
-        '- ',
-        '? ',
-        ',',
-        '&a ',
-        '*a',
-        '!!set ',
-        '!x ',
-      ],
-      ...[
-        '"',
-        "'",
-        '|\n',
-        '>-\n',
-        '#',
-        '\t',
-        '\n',
-        '---\n',
-        '...\n',
-        '%YAML 1.1\n',
-        '<<: ',
-        '~',
-        '.inf',
-        '0x1F',
-        '\uFEFF',
-        '\u0000',
-      ],
-      ...[
-        '__proto__: ',
-        'constructor: ',
-        '2020-01-01',
-        'EU',
-        'isolation: ',
-        'exclusive',
-        'models: { allow: [{ id: "*" }] }\n',
-      ],
+      'apiVersion: subcloud/v1\n',
+      'kind: Subcloud\n',
+      'kind: Network\n',
+      'metadata: { name: a }\n',
+      'spec:\n',
+      '  nodes:\n',
+      '    location:\n',
+      '      in: [',
+      ']',
+      '{',
+      '}',
+      ': ',
+      '- ',
+      '? ',
+      ',',
+      '&a ',
+      '*a',
+      '!!set ',
+      '!x ',
+      '"',
+      "'",
+      '|\n',
+      '>-\n',
+      '#',
+      '\t',
+      '\n',
+      '---\n',
+      '...\n',
+      '%YAML 1.1\n',
+      '<<: ',
+      '~',
+      '.inf',
+      '0x1F',
+      '\uFEFF',
+      '\u0000',
+      '__proto__: ',
+      'constructor: ',
+      '2020-01-01',
+      'EU',
+      'isolation: ',
+      'exclusive',
+      'models: { allow: [{ id: "*" }] }\n',
     );
     const anything = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 60 }),

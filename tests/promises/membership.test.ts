@@ -1,5 +1,5 @@
 /** Promises 1, 2 and 4 for memberships: what the reconciler makes of any fleet, any manifests and any order of events. */
-import { holds } from '@subcloud/control/membership/reconcile';
+import { type Membership, holds } from '@subcloud/control/membership/reconcile';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { claims, consent, fresh, NOW, principal, runs } from './arbitraries.ts';
@@ -7,6 +7,7 @@ import { type Fleet, type FleetEvent, createFleet, fleetEvent, startingFleet } f
 import { eligibility, operatorLetsAutoJoin, operatorNames, operatorSaysYes, ownerSaysYes } from './oracle.ts';
 
 const RUNS = runs(1_000);
+const WEEK_MS = 7 * 86_400_000;
 const events = fc.array(fleetEvent, { maxLength: 25 });
 
 /** Runs a property on the fleet as it is at first and after each event. */
@@ -24,7 +25,7 @@ function always(check: (fleet: Fleet, event: FleetEvent | undefined) => void, nu
   );
 }
 
-describe('after any events', () => {
+describe('after any events', { timeout: 120_000 }, () => {
   it('every membership is what the rules say, and so is that there is none', () => {
     const seen = new Set<string>();
     always((fleet) => {
@@ -59,6 +60,38 @@ describe('after any events', () => {
     always((fleet) => {
       for (const node of fleet.nodes) expect(fleet.reconcile(node).changes).toEqual([]);
     });
+  });
+
+  it('one pass is enough whatever was stored, also what no order of events would leave', () => {
+    const ago = fc.oneof(fc.nat(), fc.constantFrom(0, WEEK_MS - 1, WEEK_MS, WEEK_MS + 1, 2 * WEEK_MS));
+    const stored: fc.Arbitrary<Membership> = fc
+      .record({
+        state: fc.constantFrom<Membership['state']>('invited', 'active', 'suspended', 'left', 'removed'),
+        reason: fc.constantFrom('joined', 'consent', 'offline', 'nodes.location', 'eligible again'),
+        ago,
+        assigned: fc.boolean(),
+        wasActive: fc.boolean(),
+      })
+      .map(({ state, reason, ago: agoMs, assigned, wasActive }) => {
+        const sinceMs = NOW - agoMs;
+        return { state, reason, sinceMs, assigned, activeSinceMs: wasActive ? sinceMs : null };
+      });
+    const memberships = fc.dictionary(fc.constantFrom('sub_0', 'sub_1', 'sub_gone', 'global'), stored);
+    let changed = 0;
+    fc.assert(
+      fc.property(startingFleet, memberships, (start, given) => {
+        const fleet = createFleet(start);
+        for (const node of fleet.nodes) {
+          node.memberships = new Map(Object.entries(given));
+          const first = fleet.reconcile(node);
+          node.memberships = first.memberships;
+          expect(fleet.reconcile(node)).toMatchObject({ changes: [], dueMs: first.dueMs });
+          if (first.changes.length > 0) changed += 1;
+        }
+      }),
+      RUNS,
+    );
+    expect(changed).toBeGreaterThan(RUNS.numRuns / 4);
   });
 
   it('the order in which Subclouds come makes no difference', () => {
@@ -166,7 +199,7 @@ describe('after any events', () => {
   });
 });
 
-describe('consent', () => {
+describe('consent', { timeout: 120_000 }, () => {
   const node = fc.record({ claims, consent, operator: principal });
   const isolating = fc.record({ owner: principal, autoJoin: fc.boolean() });
 

@@ -56,7 +56,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   for (const node of world.nodes.values()) node.lossVersion = versions.first + 1;
   const gateways = await openGatewayStore(db, clock);
   const table = createPublishedTable(versions.first);
-  const leases = createLeases(clock, gateways.remembered);
+  const leases = createLeases(clock, gateways.remembered, versions.first + 1);
   let measurer = openLocationMeasurer({ places: world.places });
 
   const context: PassContext = {

@@ -291,7 +291,7 @@ function dotted(path: Path): string {
 
 function seen(value: unknown): string {
   if (value === undefined) return '';
-  const text = JSON.stringify(value) ?? String(value);
+  const text = JSON.stringify(value) ?? typeof value;
   return `, not ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
 }
 

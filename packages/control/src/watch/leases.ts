@@ -31,8 +31,12 @@ export interface Leases {
 
 const POLL_MS = 250;
 
-/** `remembered`: gateways that an earlier run of control may have given a lease that still lives, with its ends (monotonic ms). */
-export function createLeases(clock: Clock, remembered: ReadonlyMap<string, number>): Leases {
+/**
+ * `remembered`: gateways that an earlier run of control may have given a lease that still lives, with its ends (monotonic
+ * ms). `firstVersion`: the first table of this run. What the earlier run concluded is not known, so nobody gets a lease for
+ * a table of its: it may be one that a withdrawal has overtaken.
+ */
+export function createLeases(clock: Clock, remembered: ReadonlyMap<string, number>, firstVersion = 0): Leases {
   const leases = new Map<string, Lease>(
     [...remembered].map(([gateway, endsAtMs]) => [gateway, { boot: '', acknowledged: 0, endsAtMs }]),
   );
@@ -42,7 +46,7 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
   /** Every version up to here is concluded. */
   let concludedUpTo = 0;
   /** Nobody behind this gets a lease: it is concluded, or the ends of the leases that are behind it were announced. */
-  let leasedFrom = 0;
+  let leasedFrom = firstVersion;
 
   const outstanding = (version: number): [string, Lease][] => {
     const now = clock.monotonicMs();

@@ -1,0 +1,127 @@
+/**
+ * An agent, less its sockets and signatures: it keeps the newest document it has seen through restarts, acknowledges it
+ * where it came from, declares what its operator says, and asks the real second lock about every request.
+ */
+import type { CurrentDocument } from '@subcloud/agent/state/current-document';
+import { checkLock } from '@subcloud/agent/serve/second-lock';
+import {
+  type NodeDocument,
+  type NodeMembership,
+  type SignedDocument,
+  nodeDocument,
+} from '@subcloud/contract/documents';
+import { type SigningKey, generateSigningKey, signDocument } from '@subcloud/kit/signing';
+import type { Clock } from '@subcloud/kit/clock';
+import type { Consent } from '@subcloud/policy/consent';
+import type { PrincipalId } from '@subcloud/policy/principal';
+import { NETWORK_ID } from './store.ts';
+
+export interface Settings {
+  readonly consent: Consent;
+  readonly models: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Making keys is slow, and nothing here depends on which they are. */
+const keys: SigningKey[] = [];
+function keyOf(index: number): SigningKey {
+  const key = keys[index] ?? generateSigningKey();
+  keys[index] = key;
+  return key;
+}
+
+export class SimulatedAgent {
+  readonly id: string;
+  readonly operator: PrincipalId;
+  readonly key: SigningKey;
+  readonly #clock: Clock;
+  settings: Settings;
+  address: string;
+  /** On disk: survives every restart. */
+  document: NodeDocument | undefined;
+  #declared = 0;
+
+  constructor(options: { index: number; operator: PrincipalId; clock: Clock; settings: Settings; address: string }) {
+    this.id = `nod_${options.index}`;
+    this.operator = options.operator;
+    this.key = keyOf(options.index);
+    this.#clock = options.clock;
+    this.settings = options.settings;
+    this.address = options.address;
+  }
+
+  get position(): { epoch: number; serial: number } {
+    return { epoch: this.document?.epoch ?? 0, serial: this.document?.serial ?? 0 };
+  }
+
+  /** True: it is in force now, or was already, and is acknowledged. */
+  accept(signed: SignedDocument): boolean {
+    const document = nodeDocument.parse(JSON.parse(signed.body));
+    const { epoch, serial } = this.position;
+    if (document.epoch < epoch || (document.epoch === epoch && document.serial < serial)) return false;
+    this.document = document;
+    return true;
+  }
+
+  declaration(): SignedDocument {
+    this.#declared += 1;
+    const { consent, models, labels } = this.settings;
+    return signDocument(this.key, 'declaration', {
+      version: 1,
+      networkId: NETWORK_ID,
+      nodeId: this.id,
+      serial: this.#declared,
+      issuedAt: this.#clock.nowMs(),
+      models: [...models],
+      labels: { ...labels },
+      location: null,
+      consent,
+      concurrency: null,
+      agentVersion: 'sim',
+    });
+  }
+
+  /** What its own document allows, whatever the operator says today. */
+  inDocument(pool: string, model: string): boolean {
+    return this.#membership(pool)?.models.includes(model) === true;
+  }
+
+  /** The real lock. */
+  serves(pool: string, model: string): boolean {
+    // A refusal is an error, and nobody reads the stacks of a million of them.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      checkLock(
+        { pool, model },
+        { document: this.#current(), consent: this.settings.consent, operator: this.operator },
+      );
+      return true;
+    } catch {
+      return false;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
+
+  #membership(pool: string): NodeMembership | undefined {
+    if (this.document === undefined || this.document.notAfter <= this.#clock.nowMs()) return undefined;
+    return this.document.memberships.find((membership) => membership.pool === pool);
+  }
+
+  #current(): CurrentDocument {
+    return {
+      position: this.position,
+      tableVersion: this.document?.tableVersion ?? 0,
+      accept: () => {
+        throw new Error('the lock reads, and no more');
+      },
+      adoptChain: () => undefined,
+      membership: (pool) => this.#membership(pool),
+      serves: (membership, model) => membership.models.includes(model),
+      gateways: () => [],
+      onChange: () => undefined,
+      pools: () => [],
+    };
+  }
+}

@@ -1,0 +1,64 @@
+/** A database that takes every statement and remembers nothing: what control knows is in its world, which a restart copies. */
+import type { Database } from '@subcloud/control/store/database';
+import { globalRecord } from '@subcloud/control/world/subcloud-record';
+import { GLOBAL_ID, type NodeRecord, type World } from '@subcloud/control/world/world';
+import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
+import type { SimulatedAgent } from './agent.ts';
+
+export const NETWORK_ID = 'net_sim';
+
+export function openNoDatabase(): Database {
+  return new Kysely({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+  });
+}
+
+/** What a restart of control finds: all that it writes down, and nothing of what it holds in memory alone. */
+export function worldAfterRestart(world: World, lossVersion: number): World {
+  const nodes = new Map<string, NodeRecord>();
+  for (const [id, node] of world.nodes) {
+    nodes.set(id, { ...node, claims: [...node.claims], verdicts: new Map(), dueMs: null, lossVersion });
+  }
+  return { ...world, nodes, links: new Map() };
+}
+
+/** A network whose agents are enrolled and have said nothing yet. */
+export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): World {
+  return {
+    networkId: NETWORK_ID,
+    epoch: 1,
+    nodes: new Map(agents.map((agent) => [agent.id, newNode(agent, nowMs)])),
+    subclouds: new Map([[GLOBAL_ID, globalRecord(nowMs)]]),
+    subcloudByName: new Map([['global', GLOBAL_ID]]),
+    credentials: new Map(),
+    places: [],
+    links: new Map(),
+  };
+}
+
+function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
+  return {
+    id: agent.id,
+    name: agent.id,
+    operator: agent.operator,
+    publicKey: agent.key.publicKey,
+    enrolledAtMs,
+    lastSeenAtMs: null,
+    address: null,
+    agentVersion: null,
+    declarationSerial: 0,
+    consent: null,
+    concurrency: null,
+    claims: [],
+    memberships: new Map(),
+    document: undefined,
+    verdicts: new Map(),
+    dueMs: null,
+    lossVersion: 0,
+  };
+}
