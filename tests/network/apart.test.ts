@@ -196,6 +196,15 @@ describe('who may not know of a pool gets the same bytes as for one that does no
   });
 });
 
+test('a body that the control API does not take is refused with its limit, however large it is', async () => {
+  for (const bytes of [70_000, 600_000, 3_000_000]) {
+    const body = JSON.stringify({ id: 'x'.repeat(bytes) });
+    const answer = await send({ path: '/api/v1/principals', body, key: ownerKey });
+    expect(answer.status, `${bytes} bytes`).toBe(413);
+    expect(code(answer)).toBe('client.too_large');
+  }
+});
+
 describe('pools by path, header and token', () => {
   test.each([
     [

@@ -50,7 +50,7 @@ test('no request after the 200 of a revocation, a removal or a deletion is serve
     apiVersion: 'subcloud/v1',
     kind: 'Subcloud',
     metadata: { name: 'pool', owner: 'user:admin' },
-    spec: { participation: { mode: 'open', autoJoin: true }, access: { tokens: true } },
+    spec: { participation: { mode: 'open', autoJoin: true, cooldown: '0s' }, access: { tokens: true } },
   });
   await network.serving('pool', node);
   const withdrawals: (readonly [string, (tokenId: string) => Promise<{ complete: boolean }>])[] = [
@@ -61,6 +61,10 @@ test('no request after the 200 of a revocation, a removal or a deletion is serve
   for (const [what, withdraw] of withdrawals) {
     const { id, token } = await network.admin.call('createToken', { params: { name: 'pool' }, body: {} });
     if (what === 'Subcloud') {
+      await eventually('the removed member has drained', async () => {
+        const { state } = await network.admin.call('explainNode', { params: { name: 'pool', node: node.id } });
+        return state === 'removed';
+      });
       await network.admin.call('inviteMember', { params: { name: 'pool' }, body: { node: node.id } });
       await network.serving('pool', node);
     }

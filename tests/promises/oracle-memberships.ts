@@ -2,60 +2,140 @@
  * The state table of the protocol, for one node, read from its text: which Subclouds the node stands where in, after what
  * it stood in before. Shares nothing with the reconciler.
  */
-import { type OracleNode, type OracleSubcloud, eligibility, operatorSaysYes, ownerSaysYes } from './oracle.ts';
+import { milliseconds } from './oracle-facts.ts';
+import {
+  type OracleNode,
+  type OracleSubcloud,
+  eligibility,
+  operatorNames,
+  operatorSaysYes,
+  ownerSaysYes,
+} from './oracle.ts';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-const WEEK_MS = 7 * DAY_MS;
+const MINUTE_MS = 60 * 1000;
+const WEEK_MS = 7 * 24 * 60 * MINUTE_MS;
+const DRAIN_MS = 10 * MINUTE_MS;
 
-export type Standing = 'invited' | 'active' | 'suspended' | 'left' | 'removed';
+export type Standing = 'requested' | 'invited' | 'active' | 'suspended' | 'draining' | 'left' | 'removed';
 
 export interface OracleMembership {
   readonly standing: Standing;
   /** The owner invited or assigned the node. */
   readonly assigned: boolean;
   readonly sinceMs: number;
-  /** It ended because the node was away: it takes a link to come back. */
-  readonly endedByAbsence: boolean;
+  /** Why it ended: the node was away (it takes a link to come back), or its operator took the yes back. */
+  readonly endedBy: 'absence' | 'operator' | null;
+  /** In this membership it has been active since. */
+  readonly activeSinceMs: number | null;
+  /** The cooldown runs since: everything passes again (while suspended), or the node departed. */
+  readonly waitsSinceMs: number | null;
+  readonly drainsTo: 'left' | 'removed' | null;
+}
+
+export interface Leaver extends OracleNode {
+  /** Names of pools in which it has nothing in flight, of those that it is leaving. */
+  readonly drained: ReadonlySet<string>;
 }
 
 export const GLOBAL = 'global';
 
 /** What the node stands in now; `global` is one of the keys while the node is in it, or was and nothing holds it. */
 export function standings(
-  node: OracleNode,
+  node: Leaver,
   subclouds: readonly OracleSubcloud[],
   before: ReadonlyMap<string, OracleMembership>,
   nowMs: number,
 ): Map<string, OracleMembership> {
   const after = new Map<string, OracleMembership>();
   for (const [id, membership] of before) {
-    const exists = id === GLOBAL || subclouds.some((subcloud) => subcloud.id === id);
-    if (exists) continue;
+    if (id === GLOBAL || subclouds.some((subcloud) => subcloud.id === id)) continue;
     const over = membership.standing === 'left' || membership.standing === 'removed';
-    after.set(id, over ? membership : end('removed', nowMs, false));
+    after.set(id, over ? membership : end(membership, 'removed', nowMs, null));
   }
-  for (const subcloud of subclouds) {
+  const kept: string[] = [];
+  for (const subcloud of inOrderOfClaim(subclouds, before, nowMs)) {
     const stood = before.get(subcloud.id);
-    const assigned = stood !== undefined && stood.assigned && !invitationOver(stood, nowMs);
+    const assigned = stood !== undefined && stood.assigned && !isOver(stood, nowMs);
+    const refused = node.consent.leave?.includes(subcloud.name) === true;
     const stands = step(node, stood, nowMs, {
-      operator: operatorSaysYes(node, subcloud, assigned),
+      operator: saysYes(node, subcloud, assigned),
+      asks: !refused && operatorNames(node, asAsked(subcloud)),
+      refused,
+      tooMuch: saysYes(node, asShared(subcloud), false),
       owner: ownerSaysYes(subcloud, assigned),
       assigned,
       open: subcloud.spec.participation.mode === 'open',
-      eligible: eligibility(subcloud.spec, node.facts, nowMs).eligible,
+      eligible: offered(
+        node,
+        subcloud.name,
+        eligibility(subcloud.spec, node.facts, nowMs, subcloud.owner).models,
+        kept,
+      ),
+      cooldownMs: milliseconds(subcloud.spec.participation.cooldown),
+      name: subcloud.name,
     });
-    if (stands !== undefined) after.set(subcloud.id, stands);
+    if (stands === undefined) continue;
+    after.set(subcloud.id, stands);
+    if (subcloud.spec.models.private === true && isHeld(stands))
+      kept.push(...(subcloud.spec.models.allow ?? []).map(({ id }) => id));
   }
   if (isolatingHolders(subclouds, after).length > 0) return after;
   const stands = step(node, before.get(GLOBAL), nowMs, {
     operator: node.consent.global,
+    asks: false,
+    refused: false,
+    tooMuch: false,
     owner: true,
     assigned: false,
     open: true,
-    eligible: eligibility({ models: {}, nodes: {} }, node.facts, nowMs).eligible,
+    eligible: offered(node, GLOBAL, eligibility({ models: {}, nodes: {} }, node.facts, nowMs).models, kept),
+    cooldownMs: 0,
+    name: GLOBAL,
   });
   if (stands !== undefined) after.set(GLOBAL, stands);
   return after;
+}
+
+/** Two that want one model for themselves: the earlier active wins, then the id. Who keeps nothing takes what is left. */
+function inOrderOfClaim(
+  subclouds: readonly OracleSubcloud[],
+  before: ReadonlyMap<string, OracleMembership>,
+  nowMs: number,
+): readonly OracleSubcloud[] {
+  const since = ({ id }: OracleSubcloud): number => {
+    const stood = before.get(id);
+    return stood !== undefined && isHeld(stood) ? (stood.activeSinceMs ?? nowMs) : nowMs;
+  };
+  const keepers = subclouds.filter(({ spec }) => spec.models.private === true);
+  const sorted = keepers.toSorted((a, b) => since(a) - since(b) || (a.id < b.id ? -1 : 1));
+  return [...sorted, ...subclouds.filter((subcloud) => !keepers.includes(subcloud))];
+}
+
+/** Whether anything is left to offer in the pool. */
+function offered(node: OracleNode, pool: string, models: readonly string[], kept: readonly string[]): boolean {
+  const listed = node.consent.pools?.[pool]?.models;
+  return models.some((model) => !kept.includes(model) && (listed === undefined || listed.includes(model)));
+}
+
+/** The operator's yes; a no by name wins, and whoever keeps models to itself is asked as one that is exclusive, by name. */
+export function saysYes(node: OracleNode, subcloud: OracleSubcloud, assigned: boolean): boolean {
+  if (node.consent.leave?.includes(subcloud.name) === true) return false;
+  if (subcloud.spec.models.private !== true) return operatorSaysYes(node, subcloud, assigned);
+  return operatorNames(node, asAsked(subcloud)) || (assigned && node.facts.operator === subcloud.owner);
+}
+
+function asAsked(subcloud: OracleSubcloud): OracleSubcloud {
+  if (subcloud.spec.models.private !== true) return subcloud;
+  return { ...subcloud, spec: { ...subcloud.spec, isolation: 'exclusive' } };
+}
+
+function asShared(subcloud: OracleSubcloud): OracleSubcloud {
+  return { ...subcloud, spec: { ...subcloud.spec, models: {}, isolation: 'shared' } };
+}
+
+/** From the first active until the membership ends. */
+export function isHeld({ standing, activeSinceMs }: OracleMembership): boolean {
+  return activeSinceMs !== null && (standing === 'active' || standing === 'suspended' || standing === 'draining');
 }
 
 /** Subclouds that keep the node out of the global network: held from the first active until the membership ends. */
@@ -64,54 +144,141 @@ export function isolatingHolders(
   stands: ReadonlyMap<string, OracleMembership>,
 ): readonly OracleSubcloud[] {
   return subclouds.filter((subcloud) => {
-    const standing = stands.get(subcloud.id)?.standing;
-    return subcloud.spec.isolation !== 'shared' && (standing === 'active' || standing === 'suspended');
+    const stood = stands.get(subcloud.id);
+    return subcloud.spec.isolation !== 'shared' && stood !== undefined && isHeld(stood);
   });
 }
 
 interface Answers {
   readonly operator: boolean;
+  /** By name. */
+  readonly asks: boolean;
+  readonly refused: boolean;
+  /** It would be a yes if the Subcloud took less. */
+  readonly tooMuch: boolean;
   readonly owner: boolean;
   readonly assigned: boolean;
   readonly open: boolean;
   readonly eligible: boolean;
+  readonly cooldownMs: number;
+  readonly name: string;
 }
 
 function step(
-  node: OracleNode,
+  node: Leaver,
   stood: OracleMembership | undefined,
   nowMs: number,
-  { operator, owner, assigned, open, eligible }: Answers,
+  answers: Answers,
 ): OracleMembership | undefined {
+  const { operator, asks, refused, tooMuch, owner, assigned, open, eligible, cooldownMs, name } = answers;
   const { lastSeenAt } = node.facts;
   const away = lastSeenAt !== null && nowMs - lastSeenAt >= WEEK_MS;
-  const joins = operator && owner && eligible && !away;
-  const active = (): OracleMembership => ({ standing: 'active', assigned, sinceMs: nowMs, endedByAbsence: false });
+  const idle = lastSeenAt !== null || node.drained.has(name);
+  const fits = operator && owner && eligible && !away;
+  const waits = stood !== undefined && stood.waitsSinceMs !== null && nowMs - stood.waitsSinceMs < cooldownMs;
+  const joins = fits && !waits;
+  const wants = open && asks && operator && !away;
+  const active = (): OracleMembership => ({
+    ...FRESH,
+    standing: 'active',
+    assigned,
+    sinceMs: nowMs,
+    activeSinceMs: nowMs,
+  });
+  const requested = (): OracleMembership => ({
+    ...FRESH,
+    standing: 'requested',
+    sinceMs: nowMs,
+    waitsSinceMs: stood?.waitsSinceMs ?? null,
+  });
   switch (stood?.standing) {
     case undefined:
-      return joins ? active() : undefined;
+      if (joins) return active();
+      return wants && !eligible ? requested() : undefined;
     case 'removed':
       return stood;
     case 'left':
-      if (!open || (stood.endedByAbsence && lastSeenAt !== null)) return stood;
-      return joins ? active() : stood;
+      if (!open || (stood.endedBy === 'absence' && lastSeenAt !== null)) return stood;
+      if (joins) return active();
+      return wants && stood.endedBy === 'operator' ? requested() : stood;
+    case 'requested':
+      if (joins) return active();
+      if (refused || (!asks && !stood.assigned)) return end(stood, 'left', nowMs, 'operator');
+      return !owner || isOver(stood, nowMs) ? end(stood, 'left', nowMs, null) : stood;
     case 'invited':
       if (joins) return active();
-      return invitationOver(stood, nowMs) ? end('left', nowMs, false) : stood;
+      if (isOver(stood, nowMs)) return end(stood, 'left', nowMs, null);
+      return refused ? end(stood, 'left', nowMs, 'operator') : stood;
     case 'active':
-    case 'suspended':
-      if (!operator) return end('left', nowMs, false);
-      if (away) return end('left', nowMs, true);
-      if (owner && eligible) return stood.standing === 'active' ? stood : active();
-      if (stood.standing === 'active') return { ...stood, standing: 'suspended', sinceMs: nowMs };
-      return nowMs - stood.sinceMs >= WEEK_MS ? end('left', nowMs, false) : stood;
+      if (!operator && (idle || (tooMuch && !refused))) return end(stood, 'left', nowMs, 'operator');
+      if (!operator)
+        return {
+          ...stood,
+          standing: 'draining',
+          sinceMs: nowMs,
+          assigned: false,
+          drainsTo: 'left',
+          endedBy: 'operator',
+        };
+      if (away) return end(stood, 'left', nowMs, 'absence');
+      return owner && eligible ? stood : { ...stood, standing: 'suspended', sinceMs: nowMs, waitsSinceMs: null };
+    case 'suspended': {
+      if (!operator) return end(stood, 'left', nowMs, 'operator');
+      if (away) return end(stood, 'left', nowMs, 'absence');
+      const waitsSinceMs = owner && eligible ? (stood.waitsSinceMs ?? nowMs) : null;
+      if (waitsSinceMs !== null && nowMs - waitsSinceMs >= cooldownMs)
+        return { ...stood, standing: 'active', sinceMs: nowMs, waitsSinceMs: null };
+      return nowMs - stood.sinceMs >= WEEK_MS ? end(stood, 'left', nowMs, null) : { ...stood, waitsSinceMs };
+    }
+    case 'draining': {
+      if (!idle && nowMs - stood.sinceMs < DRAIN_MS) return stood;
+      const ended = end(stood, stood.drainsTo ?? 'left', nowMs, stood.endedBy);
+      return step(node, ended, nowMs, answers);
+    }
   }
 }
 
-function invitationOver({ standing, sinceMs }: OracleMembership, nowMs: number): boolean {
-  return standing === 'invited' && nowMs - sinceMs >= WEEK_MS;
+const FRESH = { assigned: false, endedBy: null, activeSinceMs: null, waitsSinceMs: null, drainsTo: null } as const;
+
+/** An invitation or a request that nobody answered for a week. */
+function isOver({ standing, sinceMs }: OracleMembership, nowMs: number): boolean {
+  return (standing === 'invited' || standing === 'requested') && nowMs - sinceMs >= WEEK_MS;
 }
 
-function end(standing: 'left' | 'removed', sinceMs: number, endedByAbsence: boolean): OracleMembership {
-  return { standing, assigned: false, sinceMs, endedByAbsence };
+function end(
+  stood: OracleMembership,
+  standing: 'left' | 'removed',
+  sinceMs: number,
+  endedBy: OracleMembership['endedBy'],
+): OracleMembership {
+  const departs = stood.activeSinceMs !== null;
+  return {
+    ...stood,
+    standing,
+    assigned: false,
+    sinceMs,
+    endedBy,
+    drainsTo: null,
+    waitsSinceMs: departs ? sinceMs : stood.waitsSinceMs,
+  };
+}
+
+/** What the owner's word makes of it; undefined: it changes nothing. */
+export function byOwnersWord(
+  word: 'invite' | 'remove',
+  stood: OracleMembership | undefined,
+  nowMs: number,
+): OracleMembership | undefined {
+  const over = stood === undefined || stood.standing === 'left' || stood.standing === 'removed';
+  if (word === 'invite') {
+    if (stood?.standing === 'draining') return undefined;
+    if (!over) return { ...stood, assigned: true };
+    return { ...FRESH, standing: 'invited', assigned: true, sinceMs: nowMs, waitsSinceMs: stood?.waitsSinceMs ?? null };
+  }
+  if (stood === undefined) return undefined;
+  if (stood.standing === 'active')
+    return { ...stood, standing: 'draining', assigned: false, sinceMs: nowMs, drainsTo: 'removed', endedBy: null };
+  if (stood.standing === 'draining') return { ...stood, assigned: false, drainsTo: 'removed', endedBy: null };
+  const waitsSinceMs = stood.standing === 'suspended' ? nowMs : stood.waitsSinceMs;
+  return { ...stood, standing: 'removed', assigned: false, sinceMs: nowMs, waitsSinceMs };
 }

@@ -37,9 +37,41 @@ const SAME_POINT: Readonly<Record<string, string>> = { 'FR-974': 'RE', 'FR-NC': 
 
 /** Article 52 of the Treaty on European Union, and the regions of article 349 and Åland, where the Treaties apply. */
 const EU = [
-  'AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE',
-  'GP GF MQ MF RE YT AX',
-].flatMap((codes) => codes.split(' '));
+  'AT',
+  'BE',
+  'BG',
+  'HR',
+  'CY',
+  'CZ',
+  'DK',
+  'EE',
+  'FI',
+  'FR',
+  'DE',
+  'GR',
+  'HU',
+  'IE',
+  'IT',
+  'LV',
+  'LT',
+  'LU',
+  'MT',
+  'NL',
+  'PL',
+  'PT',
+  'RO',
+  'SK',
+  'SI',
+  'ES',
+  'SE',
+  'GP',
+  'GF',
+  'MQ',
+  'MF',
+  'RE',
+  'YT',
+  'AX',
+];
 /** The Union and the three of EFTA that are in the Area; neither Switzerland nor Svalbard is. */
 const EEA = [...EU, 'IS', 'LI', 'NO'];
 

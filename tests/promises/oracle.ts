@@ -1,14 +1,19 @@
 /**
- * The rules of the manifest once more, read from its text and written as plainly as they can be: sets, loops, no
- * caches, nothing shared with the code that it judges but plain types. Slow and obvious on purpose. Where this file and
- * the product differ, one of the two has misread the rules.
+ * The rules of the manifest, read from its text and evaluated as plainly as they are written: one node, one Subcloud,
+ * everything looked at every time. Shares nothing with the product but the types of its input, and no CEL.
  */
 import type { Consent, Isolation } from '@subcloud/policy/consent';
-import type { ClaimSource, FactName, FactValues, NodeFacts, Place } from '@subcloud/policy/facts';
-import type { SubcloudSpec } from '@subcloud/policy/manifest';
+import type { NodeFacts } from '@subcloud/policy/facts';
+import type { ModelsClause, NodesClause, SubcloudSpec } from '@subcloud/policy/manifest';
+import { type Asked, type OracleContext, milliseconds, readings } from './oracle-facts.ts';
+import { gpusHold, stakeHolds, trustOrder } from './oracle-hardware.ts';
+import { judgeModels } from './oracle-models.ts';
 import { placesHold } from './oracle-places.ts';
 
-export type OracleSpec = Pick<SubcloudSpec, 'models' | 'nodes'>;
+export interface OracleSpec {
+  readonly models: Partial<ModelsClause>;
+  readonly nodes: Partial<NodesClause>;
+}
 
 export interface OracleClause {
   readonly clause: string;
@@ -19,86 +24,115 @@ export interface OracleClause {
 
 export interface OracleEligibility {
   readonly eligible: boolean;
+  /** In the order in which the manifest's reader is told of them. */
   readonly clauses: readonly OracleClause[];
   /** What the node may serve under the policy, sorted. */
   readonly models: readonly string[];
 }
 
-/** Ten minutes: `nodes.maxAge` by default. */
-export const ORACLE_MAX_AGE_MS = 10 * 60 * 1000;
+/** What the compiler takes: the clauses with the defaults that the manifest's reader fills in. */
+export function whole({ models, nodes }: OracleSpec): Pick<SubcloudSpec, 'models' | 'nodes'> {
+  return {
+    models: { ...models, dedicated: models.dedicated ?? false, private: models.private ?? false },
+    nodes: { ...nodes, maxAge: nodes.maxAge ?? '10m' },
+  };
+}
+
+type Answer = 'yes' | 'no' | 'unknown';
 
 /** Eligible: every `nodes` clause that is present passes, and at least one model that the node serves passes `models`. */
-export function eligibility(spec: OracleSpec, node: NodeFacts, now: number): OracleEligibility {
-  const clauses: OracleClause[] = [];
-
-  const operators = spec.nodes.operators;
-  if (operators !== undefined) {
-    const pass = new Set<string>(operators.in).has(node.operator);
-    clauses.push({ clause: 'nodes.operators', pass, unknown: false });
-  }
-
-  const location = spec.nodes.location;
-  if (location !== undefined) {
-    const value = factAtLeast(node, 'location', location.source, now);
-    const candidates: readonly Place[] = value === undefined ? [] : value.candidates;
-    // Sources that disagree leave several candidates: unknown, unless every one of them passes.
-    const each = candidates.map((candidate) => placesHold(location.in, location.notIn, candidate));
-    const pass = each.length > 0 && each.every((verdict) => verdict === 'yes');
-    const certainlyOut = each.length > 0 && each.every((verdict) => verdict === 'no');
-    clauses.push({ clause: 'nodes.location', pass, unknown: !pass && !certainlyOut });
-  }
-
-  const labels = spec.nodes.labels;
-  if (labels !== undefined) {
-    const has = factAtLeast(node, 'labels', 'declared', now);
-    const pairs = new Set(Object.entries(has ?? {}).map(([key, value]) => JSON.stringify([key, value])));
-    const pass = Object.entries(labels).every(([key, value]) => pairs.has(JSON.stringify([key, value])));
-    clauses.push({ clause: 'nodes.labels', pass: has !== undefined && pass, unknown: has === undefined });
-  }
-
-  const serves = factAtLeast(node, 'models', 'declared', now);
-  const allowed = spec.models.allow?.map((entry) => entry.id);
-  const passing = new Set((serves ?? []).filter((model) => allowed === undefined || allowed.includes(model)));
-  clauses.push({ clause: 'models.allow', pass: passing.size > 0, unknown: serves === undefined });
-
-  const nodePasses = clauses.filter(({ clause }) => clause.startsWith('nodes.')).every(({ pass }) => pass);
-  const eligible = nodePasses && passing.size > 0;
-  return { eligible, clauses, models: eligible ? [...passing].sort() : [] };
-}
-
-const STRENGTH: Readonly<Record<ClaimSource, number>> = { declared: 1, measured: 2, attested: 3 };
-
-/**
- * The strongest unexpired claim counts, if it is strong enough. Measured facts older than ten minutes are unknown;
- * where the node has no link they are as old as they were when it was last seen. Claims of equal strength that disagree
- * make the fact unknown.
- */
-function factAtLeast<Fact extends FactName>(
+export function eligibility(
+  spec: OracleSpec,
   node: NodeFacts,
-  fact: Fact,
-  least: ClaimSource,
   now: number,
-): FactValues[Fact] | undefined {
-  const seenAt = node.lastSeenAt === null ? now : Math.min(node.lastSeenAt, now);
-  const standing = node.claims
-    .filter((claim) => claim.fact === fact)
-    .filter((claim) => claim.expiresAt === null || now < claim.expiresAt)
-    .filter((claim) => claim.source !== 'measured' || seenAt - claim.confirmedAt <= ORACLE_MAX_AGE_MS);
-  const strongest = Math.max(0, ...standing.map((claim) => STRENGTH[claim.source]));
-  if (strongest < STRENGTH[least]) return undefined;
-  const counting = standing.filter((claim) => STRENGTH[claim.source] === strongest);
-  const first = counting[0];
-  if (first === undefined) return undefined;
-  return counting.every((claim) => sameValue(claim.value, first.value)) ? (first.value as FactValues[Fact]) : undefined;
+  owner: string | null = null,
+): OracleEligibility {
+  const { operators, location, operatorSeat, hardware, trust, labels, maxAge = '10m' } = spec.nodes;
+  const context: OracleContext = { node, now, owner, maxAgeMs: milliseconds(maxAge) };
+  const clauses: OracleClause[] = [];
+  const add = (clause: string, answers: readonly Answer[]): void => {
+    // Each source that is asked for must pass; the first that does not is the one that is shown.
+    const answer = answers.find((each) => each !== 'yes') ?? 'yes';
+    clauses.push({ clause, pass: answer === 'yes', unknown: answer === 'unknown' });
+  };
+
+  if (operators !== undefined) add('nodes.operators', [operators.in.some((id) => id === node.operator) ? 'yes' : 'no']);
+  if (location !== undefined) {
+    add(
+      'nodes.location',
+      readings(context, 'location', asked(location, 'measured')).map((value) => {
+        const each = value?.candidates.map((candidate) => placesHold(location.in, location.notIn, candidate)) ?? [];
+        // Sources that disagree leave several candidates: unknown, unless every one of them passes.
+        if (each.length === 0) return 'unknown';
+        if (each.every((verdict) => verdict === 'yes')) return 'yes';
+        return each.every((verdict) => verdict === 'no') ? 'no' : 'unknown';
+      }),
+    );
+  }
+  if (operatorSeat !== undefined) {
+    add(
+      'nodes.operatorSeat',
+      readings(context, 'operatorSeat', asked(operatorSeat, 'attested')).map((seat) =>
+        seat === undefined ? 'unknown' : placesHold(operatorSeat.in, operatorSeat.notIn, seat),
+      ),
+    );
+  }
+  if (hardware !== undefined) {
+    add(
+      'nodes.hardware',
+      readings(context, 'hardware', asked(hardware, 'measured')).map((value) =>
+        value === undefined ? 'unknown' : gpusHold(hardware.gpu, value.gpus),
+      ),
+    );
+  }
+  if (trust !== undefined) {
+    const { level, reputation, stake } = trust;
+    const from = asked(trust, 'measured');
+    if (level !== undefined) {
+      add(
+        'nodes.trust.level',
+        readings(context, 'trustLevel', from).map((seen) =>
+          seen === undefined ? 'unknown' : trustOrder(seen) >= trustOrder(level) ? 'yes' : 'no',
+        ),
+      );
+    }
+    if (reputation !== undefined) {
+      add(
+        'nodes.trust.reputation',
+        readings(context, 'reputation', from).map((seen) =>
+          seen === undefined ? 'unknown' : seen >= reputation.min ? 'yes' : 'no',
+        ),
+      );
+    }
+    if (stake !== undefined) {
+      add(
+        'nodes.trust.stake',
+        readings(context, 'stake', from).map((seen) => (seen === undefined ? 'unknown' : stakeHolds(stake.min, seen))),
+      );
+    }
+  }
+  if (labels !== undefined) {
+    add(
+      'nodes.labels',
+      readings(context, 'labels', asked({}, 'declared')).map((has) => {
+        if (has === undefined) return 'unknown';
+        const pairs = new Set(Object.entries(has).map(([key, value]) => JSON.stringify([key, value])));
+        return Object.entries(labels).every((pair) => pairs.has(JSON.stringify(pair))) ? 'yes' : 'no';
+      }),
+    );
+  }
+
+  const { steps, ids } = judgeModels(spec.models, context);
+  for (const { clause, answer } of steps) add(clause, [answer]);
+  const eligible = clauses.every(({ pass }) => pass);
+  return { eligible, clauses, models: eligible ? ids : [] };
 }
 
-function sameValue(left: unknown, right: unknown): boolean {
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return left === right;
-  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
-  const at = (of: object, key: string): unknown => Object.getOwnPropertyDescriptor(of, key)?.value;
-  return [...keys].every(
-    (key) => Object.hasOwn(left, key) === Object.hasOwn(right, key) && sameValue(at(left, key), at(right, key)),
-  );
+function asked(
+  { source, by }: { readonly source?: Asked['source'] | undefined; readonly by?: readonly string[] | undefined },
+  usual: Asked['usual'],
+): Asked {
+  return { source, by, usual };
 }
 
 export interface OracleSubcloud {
@@ -133,7 +167,8 @@ export function operatorLetsAutoJoin(node: OracleNode, subcloud: OracleSubcloud)
   if (!notMoreThan(subcloud.spec.isolation, node.consent.isolation)) return false;
   const { autoJoin } = node.consent;
   if (autoJoin === 'none') return false;
-  return autoJoin === 'all' || new Set<string>(autoJoin.owners).has(subcloud.owner);
+  if (autoJoin === 'all') return true;
+  return 'owners' in autoJoin && new Set<string>(autoJoin.owners).has(subcloud.owner);
 }
 
 /**

@@ -15,6 +15,7 @@ engines:
   - url: http://127.0.0.1:11434
     models: { "llama3.1:8b": meta-llama/Llama-3.1-8B-Instruct }
   - { url: "http://127.0.0.1:8000/v1", apiKey: secret }
+hardware: none
 labels: { tier: gold }
 location: { country: DE, subdivision: DE-BY }
 consent:
@@ -31,6 +32,7 @@ concurrency: 32
         { url: 'http://127.0.0.1:11434', models: { 'llama3.1:8b': 'meta-llama/Llama-3.1-8B-Instruct' } },
         { url: 'http://127.0.0.1:8000/v1', apiKey: 'secret', models: {} },
       ],
+      hardware: 'none',
       labels: { tier: 'gold' },
       location: { country: 'DE', subdivision: 'DE-BY' },
       consent: { global: true, autoJoin: { owners: ['org:acme'] }, isolation: 'isolate', join: [] },
@@ -53,6 +55,7 @@ test.for([
     'line 3, engines.1.url: must be an http:// or https:// URL',
   ],
   ['engines: http://127.0.0.1:1\n', 'line 1, engines: must be `auto` or a list of engines'],
+  ['hardware: h100\n', 'line 1, hardware: must be `auto` or `none`'],
   ['location:\n  country: Germany\n', 'line 2, location.country: must be an ISO 3166-1 country'],
   ['name: a\nname: b\n', 'line 2, Map keys must be unique'],
   ['consent:\n  autoJoin:\n    owners:\n      - acme\n', 'line 4, consent.autoJoin.owners.0: must be user:ID'],

@@ -4,8 +4,8 @@
  */
 import { consentSchema, labelsSchema, modelId } from '@subcloud/contract/vocabulary';
 import { closest } from '@subcloud/policy/suggest';
-import { LineCounter, isMap, isNode, isScalar, isSeq, parseDocument } from 'yaml';
 import * as z from 'zod';
+import { yaml } from './lazy-yaml.ts';
 
 export const AGENT_FILE_MAX_BYTES = 262_144;
 
@@ -40,6 +40,7 @@ const engine = z.strictObject({
   /** From the engine's names to network ids. Names that are not listed stand as the engine reports them. */
   models: z.record(z.string().min(1).max(256), modelId).default({}),
 });
+export const hardware = z.enum(['auto', 'none'], { error: 'must be `auto` or `none`' });
 export const engines = z.union([z.literal('auto'), z.array(engine).max(32)], {
   error: (issue) => (Array.isArray(issue.input) ? undefined : 'must be `auto` or a list of engines, each with its url'),
 });
@@ -51,6 +52,7 @@ export const agentFileSchema = z.strictObject({
   joinToken: joinToken.optional(),
   name: machineName.optional(),
   engines: engines.optional(),
+  hardware: hardware.optional(),
   labels: labels.optional(),
   location: location.optional(),
   consent: consent.optional(),
@@ -68,6 +70,7 @@ export function parseAgentFile(text: string): ParsedAgentFile {
   if (Buffer.byteLength(text) > AGENT_FILE_MAX_BYTES) {
     return { ok: false, faults: [`the file is larger than ${AGENT_FILE_MAX_BYTES} bytes`] };
   }
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
   const lineAt = (offset: number | undefined): string =>
@@ -129,6 +132,7 @@ function flatten(issue: z.core.$ZodIssue, prefix: Path): Fault[] {
 
 /** Where the last step of the path that exists starts: a key where it has one, else the list's item. */
 function offsetOf(contents: unknown, path: Path): number | undefined {
+  const { isNode } = yaml();
   let at = contents;
   let offset = isNode(at) ? at.range?.[0] : undefined;
   for (const step of path) {
@@ -144,6 +148,7 @@ function childOf(
   node: unknown,
   step: PropertyKey,
 ): { readonly node: unknown; readonly start?: number | undefined } | undefined {
+  const { isMap, isNode, isScalar, isSeq } = yaml();
   if (isSeq(node)) {
     const item = node.items[Number(step)];
     return isNode(item) ? { node: item, start: item.range?.[0] } : undefined;

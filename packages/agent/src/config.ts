@@ -8,8 +8,18 @@ import { parseArgs } from 'node:util';
 import { type ConfigOf, type OptionSpecs, flagName, loadConfig } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
 import * as z from 'zod';
-import { parse } from 'yaml';
-import { concurrency, consent, engines, joinToken, labels, location, machineName, networkUrl } from './agent-file.ts';
+import {
+  concurrency,
+  consent,
+  engines,
+  hardware,
+  joinToken,
+  labels,
+  location,
+  machineName,
+  networkUrl,
+} from './agent-file.ts';
+import { yaml } from './lazy-yaml.ts';
 
 export const agentOptions = {
   url: { schema: networkUrl.optional(), help: 'URL of the network to join.' },
@@ -27,6 +37,10 @@ export const agentOptions = {
     schema: fromText(engines, (text) => (text === 'auto' ? text : text.split(',').map((url) => ({ url: url.trim() })))),
     help: '`auto`, URLs of OpenAI-compatible servers separated by commas, or a list as in agent.yaml.',
   },
+  hardware: {
+    schema: hardware.optional(),
+    help: '`auto`: GPUs are declared as the machine reports them; `none`: they are not told.',
+  },
   labels: { schema: fromText(labels, pairs), help: 'Labels as key=value, separated by commas.' },
   location: {
     schema: fromText(location, (text) =>
@@ -35,7 +49,7 @@ export const agentOptions = {
     help: 'Declared location: an ISO 3166 country or subdivision (DE, DE-BY).',
   },
   consent: {
-    schema: fromText(consent, (text) => parse(text) as unknown),
+    schema: fromText(consent, (text) => yaml().parse(text) as unknown),
     help: 'What the operator permits, as YAML: {autoJoin: all, isolation: isolate}.',
   },
   concurrency: { schema: fromText(concurrency, Number), help: 'Requests that this machine takes at once.' },
@@ -71,7 +85,7 @@ function fromText<Schema extends z.ZodType>(schema: Schema, read: (text: string)
       let plain: unknown = value;
       if (typeof value === 'string') {
         try {
-          plain = /^[[{]/.test(value) ? (parse(value) as unknown) : read(value);
+          plain = /^[[{]/.test(value) ? (yaml().parse(value) as unknown) : read(value);
         } catch {
           context.addIssue({ code: 'custom', message: 'cannot be read' });
           return z.NEVER;

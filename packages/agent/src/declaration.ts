@@ -1,5 +1,5 @@
 /**
- * What the node says of itself, signed with its own key, so that no gateway can speak for it: models, labels, place,
+ * What the node says of itself, signed with its own key, so that no gateway can speak for it: models, GPUs, labels, place,
  * and its operator's consent. Serials only grow, also over restarts and when the clock is set back.
  */
 import type { SignedDocument } from '@subcloud/contract/documents';
@@ -7,6 +7,7 @@ import type { Clock } from '@subcloud/kit/clock';
 import { type SigningKey, signDocument } from '@subcloud/kit/signing';
 import type { EngineFleet } from './engines/engine-fleet.ts';
 import type { LiveSettings } from './settings.ts';
+import type { Hardware } from './hardware/watch-hardware.ts';
 import type { NodeStateStore } from './state/node-state.ts';
 import { AGENT_VERSION } from './version.ts';
 
@@ -16,9 +17,10 @@ export function signDeclaration(from: {
   readonly state: NodeStateStore;
   readonly settings: LiveSettings;
   readonly engines: EngineFleet;
+  readonly hardware: Hardware;
   readonly clock: Clock;
 }): SignedDocument {
-  const { key, state, engines, clock } = from;
+  const { key, state, engines, hardware, clock } = from;
   const { labels, location, consent, concurrency } = from.settings.current;
   const serial = Math.max(state.current.declarationSerial + 1, Math.trunc(clock.nowMs()));
   state.save({ declarationSerial: serial });
@@ -28,8 +30,11 @@ export function signDeclaration(from: {
     nodeId: state.current.nodeId,
     serial,
     issuedAt: Math.max(0, Math.trunc(clock.nowMs())),
-    models: [...engines.models()],
+    models: engines
+      .facts()
+      .map((fact) => ({ ...fact, modalities: fact.modalities === null ? null : [...fact.modalities] })),
     labels: { ...labels },
+    hardware: hardware.current === null ? null : { gpus: [...hardware.current.gpus] },
     location,
     consent,
     concurrency,

@@ -8,7 +8,7 @@ import { controlRoutes } from '@subcloud/contract/routes/control';
 import { fingerprintOf, openChain, openSignedByChain, signText } from '@subcloud/kit/signing';
 import type { SigningKey } from '@subcloud/kit/signing';
 import { hashSecret, parseJoinToken } from '@subcloud/kit/secrets';
-import { Client } from 'undici';
+import { Client } from './engines/undici-pool.ts';
 import { requestJson } from './engines/http-json.ts';
 import { type HelloExpectation, checkGatewayHello, newNonce } from './link/gateway-hello.ts';
 import { LinkError } from './link/link-error.ts';

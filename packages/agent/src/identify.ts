@@ -4,7 +4,6 @@ import { ConfigError } from '@subcloud/kit/config';
 import type { Log } from '@subcloud/kit/log';
 import { parseJoinToken } from '@subcloud/kit/secrets';
 import type { SigningKey } from '@subcloud/kit/signing';
-import { enrol } from './enrol.ts';
 import { LinkError } from './link/link-error.ts';
 import { type NodeStateStore, createNodeState, loadNodeState } from './state/node-state.ts';
 
@@ -39,6 +38,8 @@ export async function identify(options: IdentifyOptions): Promise<NodeStateStore
   if (joinToken === undefined) {
     throw new ConfigError(['--join-token: the first start needs one; `subcloud join-token create` prints it.']);
   }
+  // Needed once in a node's life; what it loads with it is no small part of an agent's memory.
+  const { enrol } = await import('./enrol.ts');
   for (let attempt = 0; ; attempt++) {
     try {
       const state = createNodeState(dataDir, await enrol({ ...options, joinToken }));

@@ -2,15 +2,17 @@
 import { DECLARATION_VALID_MS } from '@subcloud/contract/documents';
 import type { Clock } from '@subcloud/kit/clock';
 import type { EngineFleet } from './engines/engine-fleet.ts';
+import type { Hardware } from './hardware/watch-hardware.ts';
 import type { LiveSettings } from './settings.ts';
 
 export function watchForChanges(of: {
   readonly settings: LiveSettings;
   readonly engines: EngineFleet;
+  readonly hardware: Hardware;
   readonly clock: Clock;
   readonly declare: () => void;
 }): { stop(): void } {
-  const { settings, engines, clock, declare } = of;
+  const { settings, engines, hardware, clock, declare } = of;
   let engineSettings = JSON.stringify(settings.current.engines);
   let waiting = false;
   let stopped = false;
@@ -29,9 +31,11 @@ export function watchForChanges(of: {
       engineSettings = next;
       void engines.use(settings.current.engines);
     }
+    void hardware.use(settings.current.hardware);
     soon();
   });
   engines.onChange(soon);
+  hardware.onChange(soon);
   const renewing = clock.every(DECLARATION_VALID_MS / 2, soon);
   return {
     stop() {

@@ -6,7 +6,7 @@ import { controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
 import { startTestAgent } from '@subcloud/testkit/peer-agent';
 import { type DocumentWish, createPeerNetwork, startPeerGateway } from '@subcloud/testkit/peer-gateway';
-import { startScriptedEngine } from '@subcloud/testkit/scripted-engine';
+import { type EngineAnswers, startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '@subcloud/kit/clock';
 
@@ -31,7 +31,7 @@ test('a machine with an engine enrols, links, declares its models and answers a 
   expect(gateway.enrolments).toMatchObject([{ name: 'box', proofHolds: true }]);
   expect(await link.declaration(() => true)).toMatchObject({
     nodeId: agent.nodeId,
-    models: ['m'],
+    models: [{ id: 'm' }],
     labels: { tier: 'gold' },
     location: { country: 'DE' },
     consent: { global: true, autoJoin: 'none' },
@@ -40,6 +40,33 @@ test('a machine with an engine enrols, links, declares its models and answers a 
   expect(answer.status).toBe(200);
   expect(JSON.parse(answer.text)).toMatchObject({ choices: [{ message: { content: 'Hello from m, model m.' } }] });
   expect(agent.served).toMatchObject([{ accepted: true, pool: 'global', model: 'm', tableVersion: 1 }]);
+});
+
+test('what an engine says of its models is declared, and declared again when it says something else', async () => {
+  using clock = controllableClock();
+  const list = (tokens: number, name: string): EngineAnswers => ({
+    'GET /v1/models': `{"data":[{"id":"${name}","owned_by":"vllm","max_model_len":${tokens}}]}`,
+    'GET /version': '{"version":"0.9.0"}',
+  });
+  await using engine = await startScriptedEngine({ models: [], answers: list(4096, 'm') });
+  await using gateway = await startPeerGateway({ clock });
+  await using _agent = await startTestAgent({
+    url: gateway.url,
+    joinToken: gateway.joinToken,
+    clock,
+    config: { engines: [{ url: engine.url, models: { m: 'org/M', n: 'org/M' } }] },
+  });
+  const link = await gateway.link();
+  const first = await link.declaration(() => true);
+  expect(first.models).toEqual([
+    { id: 'org/M', digest: null, quantization: null, modalities: null, contextLength: 4096 },
+  ]);
+  engine.setAnswers(list(8192, 'n'));
+  clock.advance(5_000);
+  clock.advance(5_000);
+  const next = await link.declaration(({ models }) => models[0]?.contextLength === 8192);
+  expect(next.serial).toBeGreaterThan(first.serial);
+  expect(link.declarations).toHaveLength(2);
 });
 
 test('the same over TLS, with a certificate that no authority signed', async () => {

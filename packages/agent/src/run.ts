@@ -1,29 +1,34 @@
 /**
- * Wiring only: settings, engines, identity, links. The order matters: engines are looked at before the first link, so
+ * Wiring only: settings, engines, hardware, identity, links. The order matters: engines are looked at before the first link, so
  * that a restart does not declare a machine without models.
  */
 import { mkdirSync } from 'node:fs';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import { ConfigError } from '@subcloud/kit/config';
+import type { FolderLock } from '@subcloud/kit/folder-lock';
 import type { Log } from '@subcloud/kit/log';
 import type { SigningKey } from '@subcloud/kit/signing';
 import type { AgentConfig } from './config.ts';
 import { createControlTime } from './control-time.ts';
 import { signDeclaration } from './declaration.ts';
 import { type EngineFleet, createEngineFleet } from './engines/engine-fleet.ts';
+import { type Hardware, watchHardware } from './hardware/watch-hardware.ts';
 import { identify } from './identify.ts';
 import { startGatewayLinks } from './link/gateway-links.ts';
 import { createGatewayRegistry } from './link/gateway-registry.ts';
 import { watchForChanges } from './redeclare.ts';
 import { createAdmission } from './serve/admission.ts';
+import { watchDrainedPools } from './serve/drained-pools.ts';
 import { type Served, handleRequest } from './serve/handler.ts';
 import { type AgentSettings, type LiveSettings, liveSettings } from './settings.ts';
 import { createCurrentDocument } from './state/current-document.ts';
+import { lockDataDir } from './state/data-lock.ts';
 import { loadNodeKey } from './state/node-key.ts';
 import type { NodeStateStore } from './state/node-state.ts';
 
 export { agentOptions } from './config.ts';
 export type { AgentConfig } from './config.ts';
+export { chooseJoin, chooseLeave } from './consent-choices.ts';
 export type { AgentSettings } from './settings.ts';
 export type { Served } from './serve/handler.ts';
 
@@ -38,6 +43,8 @@ export interface AgentOptions {
   readonly random: Random;
   readonly log: Log;
   readonly observe?: AgentObserver;
+  /** Folders of the tools that report on the machine; default: where drivers put them. */
+  readonly toolFolders?: readonly string[];
   /** Ends a start that is still under way. */
   readonly signal?: AbortSignal;
 }
@@ -65,9 +72,12 @@ const DRAIN_MS = 30_000;
 export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
   const { config, clock, log } = options;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const settings = liveSettings(config, clock, log);
+  const lock = await lockDataDir(config.dataDir);
+  let settings: LiveSettings | undefined;
   const engines = createEngineFleet({ clock, log });
+  const hardware = watchHardware({ clock, log, toolFolders: options.toolFolders });
   try {
+    settings = liveSettings(config, clock, log);
     const { url, joinToken, name } = settings;
     if (url === undefined) throw new ConfigError(['--url: the URL of the network is needed.']);
     const key = loadNodeKey(config.dataDir);
@@ -76,11 +86,14 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
     const [state] = await Promise.all([
       identify({ ...options, dataDir, localAddress, url, joinToken, name, key, signal }),
       engines.use(settings.current.engines),
+      hardware.use(settings.current.hardware),
     ]);
-    return link(options, { settings, engines, url, key, state });
+    return link(options, { settings, engines, hardware, lock, url, key, state });
   } catch (error) {
-    settings.stop();
+    settings?.stop();
+    hardware.stop();
     await engines.close();
+    await lock.release();
     throw error;
   }
 }
@@ -88,17 +101,20 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
 interface Parts {
   readonly settings: LiveSettings;
   readonly engines: EngineFleet;
+  readonly hardware: Hardware;
+  readonly lock: FolderLock;
   readonly url: string;
   readonly key: SigningKey;
   readonly state: NodeStateStore;
 }
 
 function link({ config, clock, random, log, observe }: AgentOptions, parts: Parts): RunningAgent {
-  const { settings, engines, url, key, state } = parts;
+  const { settings, engines, hardware, url, key, state } = parts;
   const { nodeId, networkId, operator } = state.current;
   const time = createControlTime(clock);
   const document = createCurrentDocument({ state, nodeKey: key.publicKey, time });
   const admission = createAdmission();
+  const drained = watchDrainedPools({ document, admission, say: () => links.sayDrained() });
   let refusing = false;
   const serving = {
     clock,
@@ -121,15 +137,17 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     time,
     document,
     registry: createGatewayRegistry(),
-    declare: () => signDeclaration({ key, state, settings, engines, clock }),
+    declare: () => signDeclaration({ key, state, settings, engines, hardware, clock }),
     inFlight: () => admission.inFlight,
+    drained: () => drained.now(),
     serve: (stream, headers) => void handleRequest(stream, headers, serving),
   });
-  const changes = watchForChanges({ settings, engines, clock, declare: () => links.declare() });
+  const changes = watchForChanges({ settings, engines, hardware, clock, declare: () => links.declare() });
 
   const stop = async (): Promise<void> => {
     changes.stop();
     settings.stop();
+    hardware.stop();
     await links.announceDrain();
     // What the gateway sent before it had heard is here and is finished; from now on nothing new is taken.
     refusing = true;
@@ -139,6 +157,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     drained.abort();
     await links.stop();
     await engines.close();
+    await parts.lock.release();
     log.info({}, 'stopped');
   };
   let stopping: Promise<void> | undefined;

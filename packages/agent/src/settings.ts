@@ -10,9 +10,13 @@ import { ConfigError } from '@subcloud/kit/config';
 import type { Log } from '@subcloud/kit/log';
 import { type AgentFile, type EngineSpec, type Location, consent, parseAgentFile } from './agent-file.ts';
 import type { AgentConfig } from './config.ts';
+import { choicesPath, readChoices, withChoices } from './consent-choices.ts';
+import type { HardwareSetting } from './hardware/watch-hardware.ts';
 
 export interface AgentSettings {
   readonly engines: 'auto' | readonly EngineSpec[];
+  /** `none`: nothing is told of the machine's GPUs. */
+  readonly hardware: HardwareSetting;
   readonly labels: Readonly<Record<string, string>>;
   readonly location: Location | null;
   readonly consent: Consent;
@@ -33,16 +37,24 @@ export interface LiveSettings {
 }
 
 const FILE_LOOK_MS = 2_000;
+/** The operator waits for it. */
+const CHOICES_LOOK_MS = 250;
 
 /** Throws ConfigError when the file is there and has faults, or was named and is not there. */
 export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveSettings {
   let overrides: Partial<AgentSettings> = {};
   let stamp = stampOf(config.config);
   let file = config.config === undefined ? {} : readFile(config.config);
-  let current = merge(config, file, overrides);
+  let choicesStamp = stampOf(choicesPath(config.dataDir));
+  let choices = readChoices(config.dataDir);
+  const merged = (): AgentSettings => {
+    const settings = merge(config, file, overrides);
+    return { ...settings, consent: withChoices(settings.consent, choices) };
+  };
+  let current = merged();
   const listeners: (() => void)[] = [];
   const apply = (): void => {
-    const next = merge(config, file, overrides);
+    const next = merged();
     if (JSON.stringify(next) === JSON.stringify(current)) return;
     current = next;
     for (const listener of listeners) listener();
@@ -64,7 +76,23 @@ export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveS
     log.info({ file: config.config }, 'agent.yaml was read again');
     apply();
   };
-  const timer = clock.every(FILE_LOOK_MS, look);
+  const lookAtChoices = (): void => {
+    const seen = stampOf(choicesPath(config.dataDir));
+    if (seen === choicesStamp) return;
+    choicesStamp = seen;
+    try {
+      choices = readChoices(config.dataDir);
+    } catch (error) {
+      log.error(
+        { why: faultsOf(error) },
+        'the consent given on this machine cannot be read; what was before stays in force',
+      );
+      return;
+    }
+    log.info({}, 'the consent given on this machine was read again');
+    apply();
+  };
+  const timers = [clock.every(FILE_LOOK_MS, look), clock.every(CHOICES_LOOK_MS, lookAtChoices)];
   return {
     get current() {
       return current;
@@ -79,13 +107,14 @@ export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveS
       overrides = { ...overrides, ...partial };
       apply();
     },
-    stop: () => timer.cancel(),
+    stop: () => timers.forEach((timer) => timer.cancel()),
   };
 }
 
 function merge(config: AgentConfig, file: AgentFile, overrides: Partial<AgentSettings>): AgentSettings {
   return {
     engines: config.engines ?? file.engines ?? 'auto',
+    hardware: config.hardware ?? file.hardware ?? 'auto',
     labels: config.labels ?? file.labels ?? {},
     location: config.location ?? file.location ?? null,
     consent: config.consent ?? file.consent ?? consent.parse({}),

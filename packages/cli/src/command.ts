@@ -31,6 +31,8 @@ type CommanderAction = (...given: unknown[]) => Promise<void>;
 export class Cli {
   readonly host: CliHost;
   failed = false;
+  /** Of a command that did what it was asked and has something to say with it (`plan`: 2 means changes). */
+  exitCode = 0;
 
   constructor(host: CliHost) {
     this.host = host;

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { MAX_MANIFEST_BYTES, type ManifestError, type ParsedManifest, parseManifest } from '@subcloud/sdk/manifest';
+import type { PlaceRegistry } from '@subcloud/sdk/places';
 import { CliError } from './cli-error.ts';
 import { readInput } from './read-input.ts';
 
@@ -18,7 +19,12 @@ export type ManifestFault = Pick<ManifestError, 'path' | 'line' | 'message'>;
 const MAX_DOCUMENTS = 64;
 
 /** Every document of every file, or one CliError that lists all their faults: nothing is sent while one has a fault. */
-export async function readManifests(files: readonly string[], stdin: Readable): Promise<ManifestDocument[]> {
+export async function readManifests(
+  files: readonly string[],
+  stdin: Readable,
+  registry?: () => Promise<PlaceRegistry>,
+): Promise<ManifestDocument[]> {
+  const parse = placesAware(registry);
   const documents: ManifestDocument[] = [];
   const faults: string[] = [];
   for (const file of files) {
@@ -26,7 +32,7 @@ export async function readManifests(files: readonly string[], stdin: Readable): 
     const parts = splitDocuments(text);
     if (parts.length === 0) faults.push(`${shown(file)} holds no manifest`);
     for (const part of parts.slice(0, MAX_DOCUMENTS)) {
-      const parsed = parseManifest(part.text);
+      const parsed = await parse(part.text);
       if (parsed.ok) documents.push({ file, ...part, parsed });
       else faults.push(...faultLines({ file, linesBefore: part.linesBefore }, parsed.errors));
     }
@@ -35,6 +41,23 @@ export async function readManifests(files: readonly string[], stdin: Readable): 
   if (faults.length === 0) faults.push(...repeatedNames(documents));
   if (faults.length > 0) throw invalidManifests(faults);
   return documents;
+}
+
+/** Asks which domains the network has only where a manifest names a place that is not built in. */
+function placesAware(registry: (() => Promise<PlaceRegistry>) | undefined): (text: string) => Promise<ParsedManifest> {
+  let known: PlaceRegistry | undefined;
+  return async (text) => {
+    const parsed = parseManifest(text, known === undefined ? {} : { registry: known });
+    const asks = registry !== undefined && known === undefined && !parsed.ok && parsed.errors.some(namesNoPlace);
+    if (!asks) return parsed;
+    // A network that does not answer makes the fault no other: what is built in is all that is known here.
+    known = await registry().catch(() => undefined);
+    return known === undefined ? parsed : parseManifest(text, { registry: known });
+  };
+}
+
+function namesNoPlace({ message }: ManifestError): boolean {
+  return message.includes('is no place');
 }
 
 /** `FILE:LINE path message`, one line a fault. */

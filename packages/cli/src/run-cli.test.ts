@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock, systemRandom } from '@subcloud/kit/clock';
-import { routeServer } from '@subcloud/testkit/route-server';
+import { AppError, routeServer } from '@subcloud/testkit/route-server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CliHost } from './cli-host.ts';
 import { runCli } from './run-cli.ts';
@@ -170,20 +170,53 @@ test('the network that runs from the data folder is found, and its credentials g
 test('apply sends every document of every file, in order', async () => {
   await using control = await routeServer({
     applySubcloud: ({ params }) => ({ change: 'created', subcloud: { ...summary, name: params.name }, withdrawal }),
-    applyNetwork: () => ({ change: 'unchanged' }),
+    applyNetwork: () => ({ change: 'unchanged', subcloud: { ...summary, name: 'global' }, withdrawal }),
   });
   const two = file('two.yaml', `# both\n---\n${manifest('a')}---\n${manifest('b')}`);
   const stdin = '{"apiVersion":"subcloud/v1","kind":"Network"}';
   const { exitCode, stdout } = await run(['apply', '-f', two, '-', '--url', control.url], { stdin });
   expect(exitCode).toBe(0);
   expect(stdout).toBe(
-    'subcloud a created (revision 2); in force on every gateway.\nsubcloud b created (revision 2); in force on every gateway.\nnetwork unchanged\n',
+    'subcloud a created (revision 2); in force on every gateway.\nsubcloud b created (revision 2); in force on every gateway.\nnetwork unchanged (revision 2)\n',
   );
   expect(control.calls.map(({ route, input }) => [route, (input as { params?: unknown }).params])).toEqual([
     ['applySubcloud', { name: 'a' }],
     ['applySubcloud', { name: 'b' }],
     ['applyNetwork', undefined],
   ]);
+});
+
+test('apply tells tests that do not hold as a table', async () => {
+  const failed = {
+    name: 'a Hungarian node stays out',
+    pass: false,
+    message: 'expected not eligible, got eligible',
+    expected: { eligible: false, failing: ['nodes.location'], models: null },
+    got: { eligible: true, failing: [], models: [] },
+    missing: ['nodes.location'],
+    clauses: [],
+  };
+  await using control = await routeServer({
+    applySubcloud: () => {
+      throw new AppError('config.failing_tests', { message: 'A test does not hold.', details: { tests: [failed] } });
+    },
+  });
+  const one = file('one.yaml', manifest('a'));
+  const { exitCode, stderr } = await run(['apply', '-f', one, '--url', control.url]);
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('A test does not hold.');
+  expect(stderr).toMatch(/TEST +EXPECTED +GOT +CLAUSES/);
+  expect(stderr).toMatch(/a Hungarian node stays out +not eligible, failing nodes\.location +eligible +-/);
+  expect(stderr).toContain('config.failing_tests');
+});
+
+test('schema prints the JSON Schema of manifests without any network', async () => {
+  const one = await run(['schema', '--kind', 'Network']);
+  expect(one).toMatchObject({ exitCode: 0, stderr: '' });
+  expect(JSON.parse(one.stdout)).toMatchObject({ title: 'Manifest of kind Network', type: 'object' });
+  const both = await run(['schema', '--json']);
+  expect(JSON.parse(both.stdout)).toMatchObject({ anyOf: [{}, {}] });
+  expect((await run(['schema', '--kind', 'Cluster'])).exitCode).toBe(1);
 });
 
 test('while one manifest has a fault nothing is sent, and every fault names file, line and path', async () => {
@@ -278,6 +311,9 @@ test('explain shows each clause with what would make it pass', async () => {
       eligible: false,
       state: null,
       reason: 'nodes.location',
+      since: null,
+      returnsAt: null,
+      servesElsewhere: ['global'],
       online: true,
       serving: false,
       consent: { permits: true, why: 'autoJoin: all' },
@@ -288,7 +324,9 @@ test('explain shows each clause with what would make it pass', async () => {
   });
   const { exitCode, stdout } = await run(['explain', 'eu-only', 'nod_a1', '--url', control.url]);
   expect(exitCode).toBe(0);
-  expect(stdout).toMatch(/FAIL\s+nodes\.location\s+in EU\s+US\s+measured\s+12 s\s+a measured location in the EU/);
+  expect(stdout).toMatch(
+    /FAIL\s+nodes\.location\s+in EU\s+US\s+measured\s+network\s+12 s\s+a measured location in the EU/,
+  );
 });
 
 test('a role is served with its own options, and every fault in them is told at once', async () => {

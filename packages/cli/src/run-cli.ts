@@ -3,7 +3,16 @@ import { Cli } from './command.ts';
 import type { CliHost } from './cli-host.ts';
 import { addAgent } from './commands/agent.ts';
 import { addApply } from './commands/apply.ts';
+import { addAttesterCreate } from './commands/attester-create.ts';
+import { addAttesterList } from './commands/attester-list.ts';
+import { addAttesterRevoke } from './commands/attester-revoke.ts';
 import { addChat } from './commands/chat.ts';
+import { addClaimList } from './commands/claim-list.ts';
+import { addClaimRevoke } from './commands/claim-revoke.ts';
+import { addDomainDelete } from './commands/domain-delete.ts';
+import { addDomainGet } from './commands/domain-get.ts';
+import { addDomainList } from './commands/domain-list.ts';
+import { addDomainSet } from './commands/domain-set.ts';
 import { addExplain } from './commands/explain.ts';
 import { addJoinTokenCreate } from './commands/join-token-create.ts';
 import { addJoinTokenList } from './commands/join-token-list.ts';
@@ -14,19 +23,25 @@ import { addKeyRevoke } from './commands/key-revoke.ts';
 import { addMemberInvite } from './commands/member-invite.ts';
 import { addMemberList } from './commands/member-list.ts';
 import { addMemberRemove } from './commands/member-remove.ts';
+import { addNodeAttest } from './commands/node-attest.ts';
 import { addNodeGet } from './commands/node-get.ts';
 import { addNodeList } from './commands/node-list.ts';
 import { addNodeRemove } from './commands/node-remove.ts';
 import { addPlacesGet } from './commands/places-get.ts';
 import { addPlacesSet } from './commands/places-set.ts';
+import { addPlan } from './commands/plan.ts';
 import { addPrincipalCreate } from './commands/principal-create.ts';
 import { addPrincipalList } from './commands/principal-list.ts';
 import { addRequestExplain } from './commands/request-explain.ts';
+import { addSchema } from './commands/schema.ts';
 import { addServeControl } from './commands/serve-control.ts';
 import { addServeGateway } from './commands/serve-gateway.ts';
 import { addSubcloudDelete } from './commands/subcloud-delete.ts';
+import { addSubcloudDiff } from './commands/subcloud-diff.ts';
 import { addSubcloudGet } from './commands/subcloud-get.ts';
 import { addSubcloudList } from './commands/subcloud-list.ts';
+import { addSubcloudRevisions } from './commands/subcloud-revisions.ts';
+import { addSubcloudRollback } from './commands/subcloud-rollback.ts';
 import { addTokenCreate } from './commands/token-create.ts';
 import { addTokenList } from './commands/token-list.ts';
 import { addTokenRevoke } from './commands/token-revoke.ts';
@@ -39,7 +54,7 @@ export async function runCli(host: CliHost): Promise<number> {
   const cli = new Cli(host);
   try {
     await createProgram(cli).parseAsync([...host.argv], { from: 'user' });
-    return cli.failed ? 1 : 0;
+    return cli.failed ? 1 : cli.exitCode;
   } catch (error) {
     // Commander has told what is wrong with the command line, or has shown the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode;
@@ -52,8 +67,15 @@ type Adder = (parent: Command, cli: Cli) => void;
 
 const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly Adder[]])[] = [
   ['serve', 'run one role, for scaled-out deployments', [addServeControl, addServeGateway]],
-  ['subcloud', 'Subclouds', [addSubcloudList, addSubcloudGet, addSubcloudDelete]],
-  ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeRemove]],
+  [
+    'subcloud',
+    'Subclouds',
+    [addSubcloudList, addSubcloudGet, addSubcloudRevisions, addSubcloudDiff, addSubcloudRollback, addSubcloudDelete],
+  ],
+  ['domain', 'named places that manifests use', [addDomainList, addDomainGet, addDomainSet, addDomainDelete]],
+  ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeAttest, addNodeRemove]],
+  ['attester', 'who may attest facts', [addAttesterCreate, addAttesterList, addAttesterRevoke]],
+  ['claim', 'what is said of nodes, and by whom', [addClaimList, addClaimRevoke]],
   ['member', "a Subcloud's members", [addMemberList, addMemberInvite, addMemberRemove]],
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
@@ -67,6 +89,8 @@ function createProgram(cli: Cli): Command {
   const output = createOutput(cli.host, false);
   const program = new Command('subcloud')
     .description('Policy-defined, isolated subnetworks over fleets of LLM inference nodes')
+    // Options stand behind the command that they are for: a command and its subcommand may share a name of one.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => output.piece(text),
@@ -76,9 +100,11 @@ function createProgram(cli: Cli): Command {
   addUp(program, cli);
   addAgent(program, cli);
   addApply(program, cli);
+  addPlan(program, cli);
   addExplain(program, cli);
   addChat(program, cli);
   addUsage(program, cli);
+  addSchema(program, cli);
   for (const [noun, summary, verbs] of NOUNS) {
     const command = program.command(noun).description(summary);
     for (const add of verbs) add(command, cli);

@@ -5,12 +5,23 @@
  *
  * Versions: 1, 2026-11.
  */
+import type { FactName } from '@subcloud/policy/fact-values';
 import * as z from 'zod';
-import { ISOLATIONS, consentSchema, labelsSchema, modelId, principalId } from './vocabulary.ts';
+import {
+  ISOLATIONS,
+  consentSchema,
+  labelsSchema,
+  modelId,
+  principalId,
+  digestText,
+  GPU_NAMES,
+  MODALITIES,
+  QUANTIZATIONS,
+} from './vocabulary.ts';
 
 export const DOCUMENT_VERSION = 1;
 
-export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration'] as const;
+export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration', 'claim'] as const;
 export type DocumentType = (typeof DOCUMENT_TYPES)[number];
 
 export const signedDocument = z.strictObject({
@@ -67,6 +78,11 @@ export const nodeMembership = z.strictObject({
   /** With `isolation`, what the agent asks its operator's consent of today by. Null for `global`. */
   owner: principalId.nullable(),
   isolation: z.enum(ISOLATIONS),
+  /** Its models may be offered in no other pool. */
+  private: z.literal(true).optional(),
+  /** Labels and allow-list, where the operator's consent is a rule about Subclouds that may read them. */
+  labels: labelsSchema.optional(),
+  allows: z.array(z.string().max(256)).max(1024).optional(),
 });
 export type NodeMembership = z.infer<typeof nodeMembership>;
 
@@ -82,6 +98,8 @@ export const nodeDocument = z.strictObject({
   /** The table version of the last change of memberships; renewal keeps it. */
   tableVersion: z.int().nonnegative(),
   memberships: z.array(nodeMembership).max(1024),
+  /** Pools that the node is leaving: it takes nothing new there, and says when it has nothing in flight there any more. */
+  draining: z.array(z.string().max(63)).max(1024).optional(),
   /** Gateways to keep a link to, as URLs. */
   gateways: z.array(z.strictObject({ id: documentId, url: z.url().max(512) })).max(8),
   issuedAt: timeMs,
@@ -91,6 +109,22 @@ export type NodeDocument = z.infer<typeof nodeDocument>;
 export const NODE_DOCUMENT_VALID_MS = 86_400_000;
 export const NODE_DOCUMENT_RENEW_MS = 3_600_000;
 
+/** What an engine says of a model; null: it does not say. */
+const declaredModel = z.strictObject({
+  /** Network id. */
+  id: modelId,
+  digest: digestText.nullable(),
+  quantization: z.enum(QUANTIZATIONS).nullable(),
+  modalities: z.array(z.enum(MODALITIES)).max(8).nullable(),
+  contextLength: z.int().positive().nullable(),
+});
+const declaredGpu = z.strictObject({
+  model: z.enum(GPU_NAMES).nullable(),
+  driverName: z.string().max(256),
+  vramGiB: z.number().positive().max(100_000).nullable(),
+  confidential: z.boolean().nullable(),
+});
+
 /** Signed by the node key: everything the agent says of itself, and its operator's consent. A gateway cannot forge it. */
 export const nodeDeclaration = z.strictObject({
   version: z.literal(1),
@@ -99,9 +133,10 @@ export const nodeDeclaration = z.strictObject({
   /** Grows with every declaration (the agent's clock in ms, or one more than the last); control refuses a lower one. */
   serial: z.int().positive(),
   issuedAt: timeMs,
-  /** Network ids. */
-  models: z.array(modelId).max(1024),
+  models: z.array(declaredModel).max(1024),
   labels: labelsSchema,
+  /** What a tool on the machine reports; null: none was found. */
+  hardware: z.strictObject({ gpus: z.array(declaredGpu).max(64) }).nullable(),
   location: z.strictObject({ country: z.string().length(2), subdivision: z.string().max(6).optional() }).nullable(),
   consent: consentSchema,
   /** Requests that the node takes at once; null: it does not say. */
@@ -111,6 +146,49 @@ export const nodeDeclaration = z.strictObject({
 export type NodeDeclaration = z.infer<typeof nodeDeclaration>;
 /** Declared facts expire this long after control received them; agents declare again at half of it. */
 export const DECLARATION_VALID_MS = 86_400_000;
+
+/** Facts that somebody may attest. Labels are the operator's own words. */
+export const ATTESTABLE_FACTS = [
+  'location',
+  'operatorSeat',
+  'models',
+  'hardware',
+  'trustLevel',
+  'reputation',
+  'stake',
+  'uptime30d',
+  'audit',
+] as const satisfies readonly FactName[];
+export type AttestableFact = (typeof ATTESTABLE_FACTS)[number];
+
+/** Unique in the network for ever; what a clause's `by` names. `network` is the network's own signing key. */
+export const attesterName = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be 1 to 63 of a-z, 0-9 and - (not first or last)');
+
+/** What a claim is about: a node, or model weights wherever they are served (audits). */
+export const claimSubject = z.union([
+  z.strictObject({ node: z.string().regex(/^nod_[0-9a-z]{1,64}$/, 'must be a node id (nod_…)') }),
+  z.strictObject({ digest: digestText }),
+]);
+export type ClaimSubject = z.infer<typeof claimSubject>;
+
+/** Signed by an attester's key: one fact about one subject. */
+export const claimDocument = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  /** The attester's name. */
+  issuer: attesterName,
+  subject: claimSubject,
+  fact: z.enum(ATTESTABLE_FACTS),
+  /** As the vocabulary of facts has it; checked there. */
+  value: z.unknown(),
+  issuedAt: timeMs,
+  expiresAt: timeMs,
+});
+export type ClaimDocument = z.infer<typeof claimDocument>;
+/** A claim that holds for longer than this is refused: who still knows it by then? */
+export const CLAIM_VALID_AT_MOST_MS = 10 * 366 * 86_400_000;
 
 /** What any party needs to check documents of a network whose fingerprint it knows. */
 export const trustChain = z.strictObject({
@@ -125,5 +203,6 @@ export const documentBodies = {
   gateway: gatewayCertificate,
   node: nodeDocument,
   declaration: nodeDeclaration,
+  claim: claimDocument,
 } as const;
 export type DocumentBody<Type extends DocumentType> = z.infer<(typeof documentBodies)[Type]>;

@@ -128,11 +128,35 @@ export const ERROR_CODES = {
     summary: 'The network does not know this node, has removed it, or its proof does not hold.',
     advice: 'Enrol the machine again with a new join token.',
   },
+  'policy.claim_refused': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The claim or attestation is not accepted: its signature, scope, network or time does not hold.',
+    advice: 'Correct what the message names and sign again; nothing was changed.',
+  },
   'config.invalid_manifest': {
     status: 422,
     type: 'invalid_request_error',
     summary: 'The manifest has faults.',
     advice: 'Correct each path and line that `details` lists; nothing was changed.',
+  },
+  'config.failing_tests': {
+    status: 422,
+    type: 'invalid_request_error',
+    summary: 'Tests of the manifest do not hold.',
+    advice: 'Correct the manifest or the tests that `details` lists; nothing was changed.',
+  },
+  'config.invalid_domain': {
+    status: 422,
+    type: 'invalid_request_error',
+    summary: 'The domain has a member that is no ISO 3166 code, or a name that it may not have.',
+    advice: 'Correct what `details` lists; nothing was changed.',
+  },
+  'policy.too_many_leave': {
+    status: 409,
+    type: 'conflict_error',
+    summary: 'The change would take more members out of the Subcloud than the caller allows.',
+    advice: 'See who with `subcloud plan`, then narrow the manifest or raise --max-leave; nothing was changed.',
   },
   'routing.no_eligible_node': {
     status: 503,
@@ -205,6 +229,12 @@ export const ERROR_CODES = {
     type: 'invalid_request_error',
     summary: 'The peer speaks a version of the protocol that this release does not.',
     advice: 'Update the older side: releases N-1 to N+1 work together.',
+  },
+  'platform.attestation_unavailable': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The keys of the attestation service cannot be read at this moment.',
+    advice: 'Try again shortly; the admin should look at the address that control was given for them.',
   },
   'platform.internal': {
     status: 500,

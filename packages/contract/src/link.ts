@@ -101,6 +101,8 @@ export const agentMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('declaration'), document: signedDocument }),
   z.strictObject({ type: z.literal('heartbeat'), inFlight: z.int().nonnegative() }),
   z.strictObject({ type: z.literal('document-acknowledged'), ...documentPosition }),
+  /** Of the pools that the document at this position is draining: those in which the node has nothing in flight, over all links. */
+  z.strictObject({ type: z.literal('drained'), pools: z.array(z.string().max(63)).max(1024), ...documentPosition }),
   /** The agent takes no new requests and will close when what it has is done. */
   z.strictObject({ type: z.literal('draining') }),
 ]);

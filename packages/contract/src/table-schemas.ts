@@ -25,6 +25,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     candidates: count,
     excluded: z.record(z.string().max(64), count),
     models: z.array(modelId).max(65_536).optional(),
+    aliases: z.record(modelId, modelId).optional(),
   }),
   node: z.strictObject({
     id,
@@ -38,6 +39,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     node: id,
     models: z.array(modelId).max(1024),
     validUntil: timeMs.nullable(),
+    cut: z.literal(true).optional(),
   }),
   credential: z.strictObject({
     id,

@@ -37,6 +37,8 @@ export interface PoolRow {
    * away. Left out: only what members offer is known.
    */
   readonly models?: readonly string[] | undefined;
+  /** Further names of models that callers may use in this pool, each with the network id that it stands for. */
+  readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface NodeRow {
@@ -60,6 +62,11 @@ export interface MemberRow {
   readonly models: readonly string[];
   /** Control's clock, ms; the gateway skips the row after it. Null: bound to the link alone. */
   readonly validUntil: number | null;
+  /**
+   * The node is no candidate here, and its answers in flight are cut: a clause fails that says who may see a request at
+   * all (location, seat, operator). A row that is just gone lets them finish. `models` is empty.
+   */
+  readonly cut?: true | undefined;
 }
 
 export interface CredentialRow {

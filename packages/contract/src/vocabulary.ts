@@ -1,5 +1,7 @@
 /** Words of the policy that also cross a wire: one schema serves both. */
 export { ISOLATIONS, consentSchema, principalId, subcloudName } from '@subcloud/policy/consent';
 export type { Consent } from '@subcloud/policy/consent';
-export { labelsSchema, modelId } from '@subcloud/policy/manifest';
+export { digestText, labelsSchema, modelId } from '@subcloud/policy/words';
+export { MODALITIES, QUANTIZATIONS } from '@subcloud/policy/scales';
+export { GPU_NAMES } from '@subcloud/policy/gpu-names';
 export type { PrincipalId } from '@subcloud/policy/principal';

@@ -100,6 +100,14 @@ export const reportsRequest = z.strictObject({
           epoch: z.int().nonnegative(),
           serial: z.int().nonnegative(),
         }),
+        /** Of the pools that the document at this position is draining: those in which the node has nothing in flight. */
+        z.strictObject({
+          type: z.literal('drained'),
+          node: nodeId,
+          epoch: z.int().nonnegative(),
+          serial: z.int().nonnegative(),
+          pools: z.array(z.string().max(63)).max(1024),
+        }),
         /** A 421 that is no race: agent and table disagree, somebody is faulty or lying. */
         z.strictObject({
           type: z.literal('lock-refusal'),

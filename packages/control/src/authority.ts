@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import {
+  type ClaimDocument,
   type GatewayCertificate,
   type NodeDocument,
   type SignedDocument,
@@ -26,14 +27,21 @@ import {
   signDocument,
 } from '@subcloud/kit/signing';
 
+/** Who signs claims with the network's signing key. */
+export const NETWORK_ISSUER = 'network';
+
 export interface Authority {
   readonly fingerprint: string;
   readonly networkKey: string;
+  /** The signing key that is in use, public part: what claims of issuer `network` are checked with. */
+  readonly signingKey: string;
   chain(): TrustChain;
   /** Makes a new certificate for the signing key when less than half of its life is left. True when it did. */
   renewIfDue(): boolean;
   signGateway(body: Omit<GatewayCertificate, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
   signNode(body: Omit<NodeDocument, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
+  /** A claim of issuer `network`. */
+  signClaim(body: Omit<ClaimDocument, 'version' | 'networkId' | 'issuer' | 'issuedAt'>): SignedDocument;
 }
 
 /** Reads the keys below `folder`, or makes them where the network is new. */
@@ -68,6 +76,7 @@ export function openAuthority(options: {
   return {
     fingerprint: network.fingerprint,
     networkKey: network.publicKey,
+    signingKey: signing.publicKey,
     chain: () => ({
       networkId,
       networkKey: network.publicKey,
@@ -94,6 +103,14 @@ export function openAuthority(options: {
         notAfter: issuedAt + NODE_DOCUMENT_VALID_MS,
       });
     },
+    signClaim: (body) =>
+      signDocument(signing, 'claim', {
+        ...body,
+        version: 1,
+        networkId,
+        issuer: NETWORK_ISSUER,
+        issuedAt: clock.nowMs(),
+      }),
   };
 }
 

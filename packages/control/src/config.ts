@@ -2,10 +2,23 @@
 import * as z from 'zod';
 import { type ConfigOf, loadConfig } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
+import { isFetchable } from './facts/fetch-text.ts';
 
 export const controlOptions = {
   dataDir: { schema: z.string().min(1), help: 'Folder of keys, credentials and sockets (0700)' },
   databaseUrl: { schema: z.string().min(1), help: 'PostgreSQL 15 or newer, as a connection string', secret: true },
+  nvidiaJwksUrl: {
+    schema: z.string().max(512).refine(isFetchable, 'must be https, or http on loopback').optional(),
+    help: 'Address of the key set of the NVIDIA attestation service; without it no such attestation is taken',
+  },
+  nvidiaIssuer: {
+    schema: z.string().min(1).max(512).default('https://nras.attestation.nvidia.com'),
+    help: 'Issuer that its tokens must name',
+  },
+  nvidiaAudience: {
+    schema: z.string().min(1).max(512).optional(),
+    help: 'Audience that its tokens must name; default: none is asked for',
+  },
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}` },
 } as const;
 

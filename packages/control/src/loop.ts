@@ -10,7 +10,8 @@ import { AppError } from '@subcloud/contract/errors';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import type { Database } from './store/database.ts';
-import { type Pass, type PassContext, createPass } from './pass.ts';
+import { type Pass, type PassContext, type Scope, createPass } from './pass.ts';
+import type { FactName } from '@subcloud/policy/facts';
 import { reloadWorld } from './world/reload-world.ts';
 import type { World } from './world/world.ts';
 
@@ -22,7 +23,12 @@ export interface Change<Result> {
   readonly apply: (world: World) => void;
   /** Nodes to reconcile: their facts, consent or memberships changed; `all` when a policy did. */
   readonly touched: Iterable<string> | 'all';
+  /** What of the touched nodes has changed; absent: anything. */
+  readonly scope?: ChangeScope;
 }
+
+/** Only Subclouds that read one of these facts, or only these Subclouds, can decide otherwise than before. */
+export type ChangeScope = { readonly facts: ReadonlySet<FactName> } | { readonly subclouds: Iterable<string> };
 
 export interface Loop {
   readonly world: World;
@@ -31,7 +37,7 @@ export interface Loop {
     work: (tx: Transaction) => Promise<Change<Result>>,
   ): Promise<{ readonly result: Result; readonly tableVersion: number }>;
   /** Marks nodes for a pass soon; for what is not in the store (acknowledgements of gateways, time). */
-  touch(nodes: Iterable<string> | 'all'): void;
+  touch(nodes: Iterable<string> | 'all', scope?: ChangeScope): void;
   /** Resolves when no turn is under way and nothing is due. For tests and for shutdown. */
   readonly idle: () => Promise<void>;
   stop(): Promise<void>;
@@ -41,12 +47,27 @@ export interface Loop {
 const COALESCE_MS = 20;
 const RETRY_MS = 1_000;
 
+const NOTHING: ReadonlySet<string> = new Set();
+
+function scopeOf(world: World, scope: ChangeScope): ReadonlySet<string> {
+  if ('subclouds' in scope) return new Set(scope.subclouds);
+  const readers = new Set<string>();
+  for (const { id, policy } of world.subclouds.values()) {
+    for (const fact of scope.facts) if (policy.reads.has(fact)) readers.add(id);
+  }
+  return readers;
+}
+
+function widest(a: Scope, b: Scope): Scope {
+  return a === 'all' || b === 'all' ? 'all' : new Set([...a, ...b]);
+}
+
 export function createLoop(
   context: PassContext & { readonly db: Database; readonly clock: Clock; readonly log: Log },
 ): Loop {
   const { db, world, clock, log } = context;
   const pass: Pass = createPass(context);
-  const due = new Set<string>();
+  let due = new Map<string, Scope>();
   let tail: Promise<unknown> = Promise.resolve();
   let scheduled = false;
   let stopped = false;
@@ -64,18 +85,21 @@ export function createLoop(
     tail = next.catch(() => undefined);
     return next;
   };
-  const mark = (nodes: Iterable<string> | 'all'): void => {
-    for (const node of nodes === 'all' ? world.nodes.keys() : nodes) due.add(node);
+  const mark = (nodes: Iterable<string> | 'all', scope: Scope = 'all'): void => {
+    for (const node of nodes === 'all' ? world.nodes.keys() : nodes) {
+      const before = due.get(node);
+      due.set(node, before === undefined ? scope : widest(before, scope));
+    }
   };
   const runPass = async (): Promise<void> => {
-    const nodes = [...due];
-    due.clear();
+    const taken = due;
+    due = new Map();
     try {
-      await pass.run(nodes);
+      await pass.run(taken);
       release();
     } catch (error) {
       suspect = true;
-      mark(nodes);
+      mark(taken.keys());
       schedule(RETRY_MS);
       throw error;
     }
@@ -93,7 +117,7 @@ export function createLoop(
   };
 
   const release = (): void => {
-    mark(pass.released());
+    mark(pass.released(), NOTHING);
     if (due.size > 0) schedule(COALESCE_MS);
   };
   context.leases.onChange(release);
@@ -113,12 +137,12 @@ export function createLoop(
             throw error;
           });
         change.apply(world);
-        mark(change.touched);
+        mark(change.touched, change.scope === undefined ? 'all' : scopeOf(world, change.scope));
         await runPass();
         return { result: change.result, tableVersion: context.table.version };
       }),
-    touch(nodes) {
-      mark(nodes);
+    touch(nodes, scope) {
+      mark(nodes, scope === undefined ? 'all' : scopeOf(world, scope));
       if (due.size > 0) schedule(COALESCE_MS);
     },
     async idle() {

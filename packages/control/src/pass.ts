@@ -7,15 +7,20 @@ import type { MemberRow } from '@subcloud/contract/table';
 import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { NO_CONSENT } from '@subcloud/policy/consent';
+import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
+import { desiredOf, drainedOf } from './compile/desired.ts';
 import type { PublishedTable } from './compile/published-table.ts';
-import { type MembershipChange, type Membership, reconcileNode } from './membership/reconcile.ts';
+import { type MembershipChange, type ReconcileResult, type Verdict, reconcileNode } from './membership/reconcile.ts';
 import { type Exclusions, createExclusions } from './membership/exclusions.ts';
 import { saveDocuments, saveMemberships } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
-import { type DocumentRecord, type NodeRecord, type SubcloudRecord, type World, isOnline } from './world/world.ts';
+import { factsOf } from './world/facts-of.ts';
+import type { Admitted, DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
+
+export { desiredOf } from './compile/desired.ts';
 
 export interface PassContext {
   readonly db: Database;
@@ -31,8 +36,11 @@ export interface PassContext {
   readonly startedAtMs: number;
 }
 
+/** Subclouds to decide again for a node. Nothing else that it is a member of can have changed. */
+export type Scope = 'all' | ReadonlySet<string>;
+
 export interface Pass {
-  run(nodes: readonly string[]): Promise<void>;
+  run(due: ReadonlyMap<string, Scope>): Promise<void>;
   /** Nodes whose new document waits until every gateway has acknowledged what they lost, and now no longer has to. */
   released(): readonly string[];
 }
@@ -42,107 +50,108 @@ export function createPass(context: PassContext): Pass {
   const exclusions = createExclusions();
   const rowsOf = new Map<string, readonly MemberRow[]>();
   const waiting = new Set<string>();
+  const staged = new Set<string>();
+  const publish = (): void => {
+    const delta = table.publish();
+    if (delta !== undefined) leases.published(delta.version);
+  };
 
   return {
     released: () => [...waiting].filter((id) => leases.concluded(world.nodes.get(id)?.lossVersion ?? 0)),
-    async run(nodes) {
+    async run(due) {
       const nowMs = clock.nowMs();
       await context.reserveVersions(table.version + 2);
-      await reconcile(context, nodes, nowMs);
+      const verdicts = await reconcile(context, due, nowMs);
 
       const losers: NodeRecord[] = [];
-      for (const id of nodes) {
+      for (const id of due.keys()) {
         const node = world.nodes.get(id);
         const before = rowsOf.get(id) ?? [];
-        const rows = node === undefined ? [] : sequence(node, before).rows;
+        const rows = node === undefined ? [] : sequence(context, node, before).rows;
         stageRows(context, id, node, before, rows);
         if (rows.length === 0) rowsOf.delete(id);
         else rowsOf.set(id, rows);
         if (node !== undefined && losesAny(before, rows)) losers.push(node);
-        exclusions.update(id, node === undefined ? new Map() : reasonsOf(world, node, rows));
+        if (node === undefined) exclusions.forget(id);
+        else exclusions.update(id, reasonsOf(world, node, verdicts.get(id), rows));
       }
-      stagePools(context, exclusions);
+      stagePools(context, exclusions, staged);
       publish();
       for (const node of losers) node.lossVersion = table.version;
 
-      for (const id of nodes) waiting.delete(id);
-      for (const id of await issueDocuments(context, nodes, rowsOf, nowMs)) waiting.add(id);
+      for (const id of due.keys()) waiting.delete(id);
+      for (const id of await issueDocuments(context, due.keys(), rowsOf, nowMs)) waiting.add(id);
       publish();
     },
   };
-
-  function publish(): void {
-    const delta = table.publish();
-    if (delta !== undefined) leases.published(delta.version);
-  }
-
-  function sequence(node: NodeRecord, before: readonly MemberRow[]): ReturnType<typeof sequenceNode> {
-    return sequenceNode(
-      {
-        node: node.id,
-        desired: desiredOf(world, node),
-        document: node.document,
-        lossesConcluded: leases.concluded(node.lossVersion),
-      },
-      before,
-    );
-  }
 }
+
+function sequence(
+  { world, leases }: PassContext,
+  node: NodeRecord,
+  before: readonly MemberRow[],
+): ReturnType<typeof sequenceNode> {
+  const { id, document, lossVersion } = node;
+  const lossesConcluded = leases.concluded(lossVersion);
+  return sequenceNode({ node: id, desired: desiredOf(world, node), document, lossesConcluded }, before);
+}
+
+type Verdicts = ReadonlyMap<string, Verdict>;
 
 async function reconcile(
   { db, world, startedAtMs }: PassContext,
-  nodes: readonly string[],
+  due: ReadonlyMap<string, Scope>,
   nowMs: number,
-): Promise<void> {
-  const results: { node: NodeRecord; memberships: ReadonlyMap<string, Membership> }[] = [];
+): Promise<ReadonlyMap<string, Verdicts>> {
+  const verdicts = new Map<string, Verdicts>();
+  const decided: { node: NodeRecord; facts: NodeFacts; result: ReconcileResult }[] = [];
   const changes: (MembershipChange & { node: string })[] = [];
-  for (const id of nodes) {
+  for (const [id, scope] of due) {
     const node = world.nodes.get(id);
     if (node === undefined) continue;
+    const facts = factsOf(world, node);
     const result = reconcileNode({
-      node: {
-        id,
-        operator: node.operator,
-        consent: node.consent ?? NO_CONSENT,
-        facts: {
-          nodeId: id,
-          operator: node.operator,
-          claims: node.claims,
-          lastSeenAt: isOnline(world, id) ? null : (node.lastSeenAtMs ?? node.enrolledAtMs),
-        },
-      },
+      node: { id, operator: node.operator, consent: node.consent ?? NO_CONSENT, facts, drained: drainedOf(node) },
       memberships: node.memberships,
       subclouds: world.subclouds.values(),
+      ...(scope === 'all' ? {} : { scope }),
       nowMs,
       absenceCounts: nowMs - startedAtMs >= HEARTBEAT_MS,
     });
-    node.verdicts = result.verdicts;
-    node.dueMs = result.dueMs;
-    if (result.changes.length > 0) results.push({ node, memberships: result.memberships });
+    verdicts.set(id, result.verdicts);
+    decided.push({ node, facts, result });
     for (const change of result.changes) changes.push({ ...change, node: id });
   }
-  if (changes.length === 0) return;
-  await saveMemberships(db, changes, nowMs);
-  for (const { node, memberships } of results) node.memberships = memberships;
+  if (changes.length > 0) await saveMemberships(db, changes, nowMs);
+  for (const { node, facts, result } of decided) {
+    node.dueMs = result.dueMs;
+    node.memberships = result.memberships;
+    node.admitted = admittedOf(world, node, facts, result.verdicts, nowMs);
+  }
+  return verdicts;
 }
 
-/** What active memberships want of the node. */
-export function desiredOf(world: World, node: NodeRecord): Map<string, DesiredMember> {
-  const desired = new Map<string, DesiredMember>();
-  for (const [subcloudId, membership] of node.memberships) {
-    if (membership.state !== 'active') continue;
+/** What active memberships admit: as decided just now, or as before where nothing was decided. */
+function admittedOf(
+  world: World,
+  node: NodeRecord,
+  facts: NodeFacts,
+  verdicts: Verdicts,
+  nowMs: number,
+): ReadonlyMap<string, Admitted> {
+  const admitted = new Map<string, Admitted>();
+  for (const [subcloudId, { state }] of node.memberships) {
     const subcloud = world.subclouds.get(subcloudId);
-    const verdict = node.verdicts.get(subcloudId);
-    if (subcloud === undefined || verdict === undefined || !verdict.decision.eligible) continue;
-    desired.set(subcloud.name, {
-      models: [...verdict.decision.models].sort(),
-      validUntil: verdict.decision.validUntil,
-      revision: subcloud.revision,
-      owner: subcloud.owner,
-      isolation: subcloud.isolation,
+    if (state !== 'active' || subcloud === undefined) continue;
+    const decision = verdicts.get(subcloudId)?.decision;
+    const models = decision === undefined ? node.admitted.get(subcloudId)?.models : decision.models;
+    if (models === undefined || models.length === 0) continue;
+    admitted.set(subcloudId, {
+      models: decision === undefined ? models : [...models].sort(),
+      validUntil: earliestExpiryMs(facts, subcloud.policy.reads, nowMs),
     });
   }
-  return desired;
+  return admitted;
 }
 
 function stageRows(
@@ -160,43 +169,47 @@ function stageRows(
     table.stage('document', rowKey.document(id), undefined);
     return;
   }
-  const measured = node.claims.find(({ fact, source }) => fact === 'location' && source === 'measured');
   table.stage('node', rowKey.node(id), {
     id,
     publicKey: node.publicKey,
     operator: node.operator,
-    measuredAddress: measured === undefined ? null : node.address,
+    // Location is measured in the change that sets the address, also where what was measured is revoked.
+    measuredAddress: node.address,
     concurrency: node.concurrency,
   });
   if (node.document !== undefined) table.stage('document', rowKey.document(id), documentRow(id, node.document));
 }
 
-/** Why a node is not in each pool that considers it; null where it is. */
-function reasonsOf(world: World, node: NodeRecord, rows: readonly MemberRow[]): Map<string, string | null> {
-  const reasons = new Map<string, string | null>();
-  for (const [subcloudId, verdict] of node.verdicts) {
+/** Why a node is not in the pools that were decided; null where it is, undefined where it was not considered. */
+function* reasonsOf(
+  world: World,
+  node: NodeRecord,
+  verdicts: Verdicts | undefined,
+  rows: readonly MemberRow[],
+): Generator<readonly [string, string | null | undefined]> {
+  for (const [subcloudId, verdict] of verdicts ?? []) {
     const subcloud = world.subclouds.get(subcloudId);
-    if (subcloud === undefined || verdict.reason === 'not invited') continue;
-    const serving = rows.some(({ pool }) => pool === subcloud.name);
-    const active = node.memberships.get(subcloudId)?.state === 'active';
-    reasons.set(
-      subcloud.name,
-      serving ? null : active ? 'joining' : verdict.reason === 'joined' ? 'joining' : verdict.reason,
-    );
+    if (subcloud === undefined || node.memberships.get(subcloudId)?.state === 'active') continue;
+    yield [subcloud.name, verdict.reason === 'not invited' ? undefined : verdict.reason];
   }
-  return reasons;
+  for (const [subcloudId, { state }] of node.memberships) {
+    const name = world.subclouds.get(subcloudId)?.name;
+    if (state !== 'active' || name === undefined) continue;
+    yield [name, rows.some(({ pool }) => pool === name) ? null : 'joining'];
+  }
 }
 
-function stagePools({ world, table }: PassContext, exclusions: Exclusions): void {
-  const live = new Set<string>();
+/** `staged`: the pools that the table has. */
+function stagePools({ world, table }: PassContext, exclusions: Exclusions, staged: Set<string>): void {
   for (const subcloud of world.subclouds.values()) {
-    live.add(subcloud.name);
+    staged.add(subcloud.name);
     stagePool(table, exclusions, subcloud);
   }
-  for (const key of table.rows.keys()) {
-    if (!key.startsWith('pool/')) continue;
-    const name = key.slice('pool/'.length);
-    if (!live.has(name)) table.stage('pool', key, undefined);
+  for (const name of staged) {
+    if (world.subcloudByName.has(name)) continue;
+    table.stage('pool', rowKey.pool(name), undefined);
+    exclusions.drop(name);
+    staged.delete(name);
   }
 }
 
@@ -210,7 +223,10 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
     effectiveHash: subcloud.effectiveHash,
     isolation: subcloud.isolation,
     access: subcloud.access,
-    ...(subcloud.policy.allowedModels === null ? {} : { models: [...subcloud.policy.allowedModels] }),
+    ...(subcloud.policy.models.exactIds === null ? {} : { models: [...subcloud.policy.models.exactIds] }),
+    ...(subcloud.policy.models.aliases.size === 0
+      ? {}
+      : { aliases: Object.fromEntries(subcloud.policy.models.aliases) }),
     candidates,
     excluded,
   });
@@ -218,7 +234,7 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
 
 async function issueDocuments(
   context: PassContext,
-  nodes: readonly string[],
+  nodes: Iterable<string>,
   rowsOf: ReadonlyMap<string, readonly MemberRow[]>,
   nowMs: number,
 ): Promise<string[]> {
@@ -228,17 +244,13 @@ async function issueDocuments(
   for (const id of nodes) {
     const node = world.nodes.get(id);
     if (node === undefined) continue;
-    const desired = desiredOf(world, node);
-    const step = sequenceNode(
-      { node: id, desired, document: node.document, lossesConcluded: context.leases.concluded(node.lossVersion) },
-      rowsOf.get(id) ?? [],
-    );
+    const step = sequence(context, node, rowsOf.get(id) ?? []);
     if (!step.documentDiffers) continue;
     if (!step.mayIssue) {
       waiting.push(id);
       continue;
     }
-    issued.push({ node, record: issue(context, node, desired, nowMs) });
+    issued.push({ node, record: issue(context, node, desiredOf(world, node), nowMs) });
   }
   if (issued.length > 0) {
     await saveDocuments(
@@ -265,6 +277,7 @@ export function issue(
   const content = desiredPools(desired);
   const serial = (node.document?.serial ?? 0) + 1;
   const tableVersion = renewal && node.document !== undefined ? node.document.tableVersion : table.version;
+  const draining = [...desired].flatMap(([pool, member]) => (member.draining === true ? [pool] : []));
   const document = authority.signNode({
     nodeId: node.id,
     nodeKey: node.publicKey,
@@ -281,9 +294,13 @@ export function issue(
               revision: member.revision,
               owner: member.owner,
               isolation: member.isolation,
+              ...(member.private === undefined ? {} : { private: member.private }),
+              ...(member.labels === undefined ? {} : { labels: { ...member.labels } }),
+              ...(member.allows === undefined ? {} : { allows: [...member.allows] }),
             },
           ],
     ),
+    ...(draining.length === 0 ? {} : { draining }),
     gateways: [...context.gatewayUrls()],
   });
   const agreed = intersect(node.document?.agreed ?? new Map(), content);

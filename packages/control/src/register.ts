@@ -6,7 +6,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { type Server, createServer } from 'node:http';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
-import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Hono } from 'hono';
 
 export interface ControlSockets {
   readonly api: string;
@@ -20,12 +20,13 @@ export function controlSockets(dataDir: string): ControlSockets {
   return { api: join(folder, 'api.sock'), gateways: join(folder, 'gateways.sock') };
 }
 
-export async function startApiServer(app: OpenAPIHono, socketPath: string): Promise<{ close(): Promise<void> }> {
+export async function startApiServer(app: Hono, socketPath: string): Promise<{ close(): Promise<void> }> {
   const listener = getRequestListener(app.fetch);
-  const server: Server = createServer(
-    { maxHeaderSize: 16_384 },
-    (request, response) => void listener(request, response),
-  );
+  const server: Server = createServer({ maxHeaderSize: 16_384 }, (request, response) => {
+    // A body that was refused unread is read to its end, so that the answer arrives and not a reset.
+    response.once('finish', () => request.resume());
+    void listener(request, response);
+  });
   server.headersTimeout = 10_000;
   server.requestTimeout = 60_000;
   rmSync(socketPath, { force: true });

@@ -7,7 +7,9 @@ import { createApi } from './api/app.ts';
 import { bootstrap } from './bootstrap.ts';
 import { createPublishedTable } from './compile/published-table.ts';
 import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
+import { fetchText } from './facts/fetch-text.ts';
 import { openLocationMeasurer } from './facts/measure-location.ts';
+import { createNvidiaVerifier } from './facts/nvidia-attestation.ts';
 import { createReportSink } from './facts/reports.ts';
 import { createLoop } from './loop.ts';
 import { startMaintenance } from './maintenance.ts';
@@ -97,8 +99,18 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   const replaceMeasurer = (next: typeof measurer): void => {
     measurer = next;
   };
+  const nvidia =
+    config.nvidiaJwksUrl === undefined
+      ? undefined
+      : createNvidiaVerifier({
+          jwksUrl: config.nvidiaJwksUrl,
+          issuer: config.nvidiaIssuer,
+          audience: config.nvidiaAudience,
+          fetchText,
+          clock,
+        });
   const api = createApi({
-    context: { db, loop, leases, authority, clock, pass: context, version: VERSION, replaceMeasurer },
+    context: { db, loop, leases, authority, clock, pass: context, version: VERSION, replaceMeasurer, nvidia },
     adminTokenHash,
     log,
   });

@@ -6,6 +6,8 @@ import {
   consentSchema,
   consentsByName,
   consentsToAutoJoin,
+  offersModel,
+  refuses,
 } from './consent.ts';
 
 const question = (more: Partial<ConsentQuestion> = {}): ConsentQuestion => ({
@@ -89,5 +91,94 @@ describe('what the schema does not recognise', () => {
     ['no object', 'all'],
   ])('%s is refused', (_, given) => {
     expect(consentSchema.safeParse(given).success).toBe(false);
+  });
+});
+
+describe('a rule of the operator', () => {
+  const where = (text: string): Consent => consent({ autoJoin: { where: text } });
+  const lab = question({ labels: { team: 'clinical' }, models: ['acme/**'] });
+
+  it.each([
+    ['subcloud.name == "lab"', true],
+    ['subcloud.owner.startsWith("org:")', true],
+    ['subcloud.isolation == "isolate"', false],
+    ['subcloud.labels.team == "clinical"', true],
+    ['subcloud.labels.tier == "gold"', false],
+    ['"acme/**" in subcloud.models', true],
+    ['subcloud.models.all(model, model.startsWith("acme/"))', true],
+  ])('admits by what it says: %s', (text, admits) => {
+    expect(consentsToAutoJoin(where(text), lab)).toBe(admits);
+  });
+
+  it('takes no more isolation than `isolation` allows, and no private models, whatever it says', () => {
+    expect(consentsToAutoJoin(where('true'), { ...lab, isolation: 'isolate' })).toBe(false);
+    expect(consentsToAutoJoin({ ...where('true'), isolation: 'isolate' }, { ...lab, isolation: 'isolate' })).toBe(true);
+    expect(consentsToAutoJoin({ ...where('true'), isolation: 'exclusive' }, { ...lab, private: true })).toBe(false);
+  });
+
+  it('does not hold where what it asks for is not known', () => {
+    expect(consentsToAutoJoin(where('subcloud.labels.team != "ads"'), question())).toBe(false);
+    expect(consentsToAutoJoin(where('subcloud.models.size() >= 0'), question())).toBe(false);
+  });
+
+  it.each([
+    'subcloud.name.matches("l.*")',
+    'subcloud.secret == "x"',
+    'node.id == "nod_1"',
+    'subcloud.models.exists(a, subcloud.models.exists(b, a == b))',
+    '"yes"',
+    'subcloud.name ==',
+    '',
+    'x'.repeat(4_097),
+  ])('is refused when it is saved if it is none: %s', (text) => {
+    expect(consentSchema.safeParse({ autoJoin: { where: text } }).success).toBe(false);
+  });
+
+  it('that was stored and can no longer be read is no consent', () => {
+    expect(consentsToAutoJoin(where('subcloud.gone'), lab)).toBe(false);
+  });
+});
+
+describe('a no by name', () => {
+  it('wins over every yes', () => {
+    const no = consent({ autoJoin: 'all', join: ['lab'], leave: ['lab'] });
+    expect([refuses(no, 'lab'), consentsByName(no, question()), consentsToAutoJoin(no, question())]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(consentsToAutoJoin(no, question({ name: 'other' }))).toBe(true);
+  });
+});
+
+describe('private models', () => {
+  it('need a yes by name that covers exclusive', () => {
+    const secret = question({ private: true });
+    expect(consentsByName(consent({ join: ['lab'] }), secret)).toBe(false);
+    expect(consentsByName(consent({ join: [{ name: 'lab', isolation: 'isolate' }] }), secret)).toBe(false);
+    expect(consentsByName(consent({ join: [{ name: 'lab', isolation: 'exclusive' }] }), secret)).toBe(true);
+    expect(consentsByName(consent({ join: ['lab'], isolation: 'exclusive' }), secret)).toBe(true);
+    expect(consentsToAutoJoin(consent({ autoJoin: 'all', isolation: 'exclusive' }), secret)).toBe(false);
+  });
+});
+
+describe('what is offered in a pool', () => {
+  const some = consentSchema.parse({ pools: { lab: { models: ['acme/*', 'tiny'] }, global: {} } });
+
+  it('is what the operator lists there, and all where it lists nothing', () => {
+    const offers = offersModel(some, 'lab');
+    expect(['acme/a', 'acme/a/b', 'tiny', 'tiny2'].map((id) => offers?.(id))).toEqual([true, false, true, false]);
+    expect([offersModel(some, 'global'), offersModel(some, 'other'), offersModel(some, 'constructor')]).toEqual([
+      null,
+      null,
+      null,
+    ]);
+  });
+
+  it('cannot be said in what this build does not enforce: a share is refused by its name', () => {
+    const { error } = consentSchema.safeParse({ pools: { lab: { share: 0.5 } } });
+    expect(error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)).toEqual([
+      'pools.lab.share: `share` belongs to the format, and this build does not enforce it: leave it out',
+    ]);
   });
 });

@@ -1,6 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Claim, type NodeFacts, type Resolved, nextChangeMs, resolveFact } from './facts.ts';
+import {
+  type Claim,
+  type ClaimOf,
+  type NodeFacts,
+  type Requirement,
+  acceptedClaims,
+  countedClaim,
+  earliestExpiryMs,
+  indexFacts,
+  nextChangeMs,
+  resolveClaim,
+  warningsOf,
+} from './facts.ts';
 
 const NOW = 1_800_000_000_000;
 const MAX_AGE_MS = 600_000;
@@ -26,15 +38,34 @@ function factsOf(claims: readonly Claim[], lastSeenAt: number | null = null): No
   return { nodeId: 'nod_1', operator: 'org:acme', claims, lastSeenAt };
 }
 
+const ANY: Requirement = { source: 'declared', exact: false, by: null, owner: null, maxAgeMs: MAX_AGE_MS };
+
+type Known = {
+  readonly known: true;
+  readonly claim: ClaimOf<'labels'>;
+  readonly ageMs: number;
+  readonly warnings: string[];
+};
+type Resolved = Known | { readonly known: false; readonly why: string };
+
 function labels(
   claims: readonly Claim[],
-  atLeast: Claim['source'] = 'declared',
+  source: Claim['source'] = 'declared',
   lastSeenAt: number | null = null,
-): Resolved<'labels'> {
-  return resolveFact(factsOf(claims, lastSeenAt), 'labels', { atLeast, maxAgeMs: MAX_AGE_MS, now: NOW });
+  now: number = NOW,
+): Resolved {
+  const facts = indexFacts(factsOf(claims, lastSeenAt));
+  const requirement = { ...ANY, source };
+  const resolution = resolveClaim(facts, 'labels', requirement, now);
+  // The form without words is the same.
+  const counted = countedClaim(facts, 'labels', requirement, now);
+  expect(typeof counted === 'string' ? undefined : counted).toBe(resolution.claim);
+  if (resolution.claim === undefined) return { known: false, why: resolution.why };
+  const { claim: counts, ageMs } = resolution;
+  return { known: true, claim: counts, ageMs, warnings: warningsOf(facts, 'labels', counts, now) };
 }
 
-describe('resolveFact', () => {
+describe('resolveClaim', () => {
   it('gives the claim that counts, its age, and no warning where nobody disagrees', () => {
     const only = claim(gold);
     expect(labels([only])).toEqual({ known: true, claim: only, ageMs: 1_000, warnings: [] });
@@ -77,7 +108,7 @@ describe('resolveFact', () => {
   it.each<readonly [string, readonly Claim[]]>([
     ['no claim', []],
     ['no claim', [claim(gold, { fact: 'models' })]],
-    ['expired', [claim(gold, { expiresAt: NOW })]],
+    ['expired', [claim(gold, { source: 'measured', expiresAt: NOW })]],
     ['stale', [claim(gold, { source: 'measured', confirmedAt: NOW - MAX_AGE_MS - 1 })]],
     ['too weak a source', [claim(gold)]],
     ['malformed', [claim({ tier: 1 }, { source: 'measured' })]],
@@ -107,6 +138,92 @@ describe('resolveFact', () => {
   });
 });
 
+describe('who may say it', () => {
+  const by = (names: readonly string[] | null, owner: Requirement['owner'], more: Partial<Claim>): boolean => {
+    const facts = indexFacts(factsOf([claim(gold, { source: 'attested', issuer: 'audits', ...more })]));
+    const requirement: Requirement = { ...ANY, source: 'attested', by: names === null ? null : new Set(names), owner };
+    return resolveClaim(facts, 'labels', requirement, NOW).claim !== undefined;
+  };
+
+  it("is the network's attesters where nobody is named, and never an owner's own", () => {
+    expect(by(null, 'org:acme', {})).toBe(true);
+    expect(by(null, 'org:acme', { issuerOwner: null })).toBe(true);
+    expect(by(null, 'org:acme', { issuerOwner: 'org:acme' })).toBe(false);
+  });
+
+  it("is who is named, if the network's or the asking owner's own", () => {
+    expect(by(['audits'], null, {})).toBe(true);
+    expect(by(['others'], null, {})).toBe(false);
+    expect(by(['audits'], 'org:acme', { issuerOwner: 'org:acme' })).toBe(true);
+    expect(by(['audits'], 'org:birch', { issuerOwner: 'org:acme' })).toBe(false);
+    expect(by(['audits'], null, { issuerOwner: 'org:acme' })).toBe(false);
+  });
+
+  it('asks for exactly the source where a list names it', () => {
+    const facts = indexFacts(factsOf([claim(gold), claim(silver, { source: 'attested' })]));
+    const exactly = (source: Claim['source']): unknown =>
+      resolveClaim(facts, 'labels', { ...ANY, source, exact: true }, NOW).claim?.value;
+    expect([exactly('declared'), exactly('measured'), exactly('attested')]).toEqual([gold, undefined, silver]);
+  });
+
+  it('counts every accepted claim of a fact that a node may have several of, and no unreadable one', () => {
+    const audit = (digest: unknown, more: Partial<Claim> = {}): Claim =>
+      claim({ digest }, { fact: 'audit', source: 'attested', issuer: 'audits', ...more } as Partial<Claim>);
+    const claims = [audit('a'), audit('b'), audit(7), audit('c', { expiresAt: NOW }), audit('d', { issuer: 'x' })];
+    const requirement: Requirement = { ...ANY, source: 'attested', by: new Set(['audits']) };
+    const accepted = acceptedClaims(indexFacts(factsOf(claims)), 'audit', requirement, NOW);
+    expect(accepted.map(({ value }) => value.digest)).toEqual(['a', 'b']);
+  });
+});
+
+describe('a claim that is out of shape', () => {
+  it.each<readonly [string, object]>([
+    ['an expiry that is no time', { expiresAt: 'never' }],
+    ['no expiry at all', { expiresAt: undefined }],
+    ['an issue that is no time', { issuedAt: null }],
+    ['an issuer that is no name', { issuer: 7 }],
+    ['an owner that is no name', { issuerOwner: 7 }],
+  ])('says nothing, and nothing weaker steps in: %s', (_, more) => {
+    const broken = { ...claim(gold, { source: 'measured' }), ...more } as Claim;
+    expect(labels([broken, claim(gold)])).toEqual({ known: false, why: 'malformed' });
+  });
+
+  it('is as old as can be without a time of confirmation', () => {
+    const undated = { ...claim(gold, { source: 'measured' }), confirmedAt: undefined } as unknown as Claim;
+    expect(labels([undated], 'measured')).toEqual({ known: false, why: 'stale' });
+  });
+
+  it('is left out where it is none, or of a fact or a source that nobody knows', () => {
+    const strange = [
+      null,
+      7,
+      [],
+      {},
+      claim(gold, { fact: '__proto__' as never }),
+      claim(gold, { source: 'told' as never }),
+    ];
+    expect(labels(strange as never)).toMatchObject({ known: false });
+    expect(labels([...strange, claim(gold)] as never)).toMatchObject({ known: true });
+    expect(nextChangeMs(factsOf(strange as never), { maxAgeMs: MAX_AGE_MS, now: NOW })).toBeNull();
+  });
+
+  it('makes everything stale where the limit is no number', () => {
+    const facts = indexFacts(factsOf([claim(gold, { source: 'measured' })]));
+    expect(resolveClaim(facts, 'labels', { ...ANY, maxAgeMs: Number.NaN }, NOW)).toEqual({ why: 'stale' });
+  });
+});
+
+it('earliestExpiryMs is the next expiry among the facts that are read', () => {
+  const claims = [
+    claim(gold, { expiresAt: NOW + 5 }),
+    claim({}, { fact: 'stake', expiresAt: NOW + 2 } as Partial<Claim>),
+  ];
+  const facts = factsOf([...claims, claim(gold, { expiresAt: NOW })]);
+  expect(earliestExpiryMs(facts, new Set(['labels']), NOW)).toBe(NOW + 5);
+  expect(earliestExpiryMs(facts, new Set(['labels', 'stake']), NOW)).toBe(NOW + 2);
+  expect(earliestExpiryMs(facts, new Set(['models']), NOW)).toBeNull();
+});
+
 describe('nextChangeMs', () => {
   const next = (claims: readonly Claim[], lastSeenAt: number | null = null): number | null =>
     nextChangeMs(factsOf(claims, lastSeenAt), { maxAgeMs: MAX_AGE_MS, now: NOW });
@@ -123,6 +240,13 @@ describe('nextChangeMs', () => {
     expect(next([measured])).toBe(NOW - 1_000 + MAX_AGE_MS + 1);
     expect(next([measured], NOW - 500)).toBeNull();
     expect(next([claim(gold, { source: 'measured', confirmedAt: NOW - MAX_AGE_MS - 1 })])).toBeNull();
+  });
+
+  it('is when an audit grows older than an age that is asked for, and not for audits of any age', () => {
+    const audit = claim({ digest: 'a' }, { fact: 'audit', source: 'attested', issuedAt: NOW - 100 } as Partial<Claim>);
+    const at = (...auditAgesMs: number[]): number | null =>
+      nextChangeMs(factsOf([audit]), { maxAgeMs: MAX_AGE_MS, now: NOW, auditAgesMs });
+    expect([at(), at(99), at(100), at(500, 200)]).toEqual([null, null, NOW + 1, NOW + 101]);
   });
 
   it('is never later than what changes', () => {
@@ -145,7 +269,7 @@ describe('nextChangeMs', () => {
         const change = nextChangeMs(facts, { maxAgeMs: MAX_AGE_MS, now: NOW });
         const last = change === null ? NOW + 100 * MAX_AGE_MS : change - 1;
         const at = (now: number): unknown => {
-          const resolved = resolveFact(facts, 'labels', { atLeast: 'measured', maxAgeMs: MAX_AGE_MS, now });
+          const resolved = labels(drawn, 'measured', lastSeenAt, now);
           return resolved.known ? resolved.claim : resolved.known;
         };
         expect(at(NOW + Math.floor((last - NOW) * part))).toEqual(at(NOW));

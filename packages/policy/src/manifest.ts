@@ -4,38 +4,116 @@
  */
 import * as z from 'zod';
 import { principalId, subcloudName } from './consent.ts';
+import { CLAIM_SOURCES } from './facts.ts';
+import { GPU_NAMES } from './gpu-names.ts';
+import { policyTests } from './policy-test-schema.ts';
+import { MODALITIES, QUANTIZATIONS, TRUST_LEVELS } from './scales.ts';
+import { amountText, durationText } from './units.ts';
+import { digestText, labelsSchema, modelId, placeName } from './words.ts';
 
-/** A model id as the network knows it, for example `meta-llama/Llama-3.1-8B-Instruct`. */
-export const modelId = z
+export { labelsSchema, modelId } from './words.ts';
+
+/** An exact id, or a glob: `*` any run without `/`, `**` any run, `?` one character. */
+const modelPattern = z
   .string()
   .min(1)
   .max(256)
-  .regex(/^[^\s*?[\]{}]+$/, 'must be an exact model id without white space or glob characters');
-const placeName = z.string().min(2).max(32);
-const labelKey = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ / -');
-export const labelsSchema = z
-  .record(labelKey, z.string().max(256))
-  .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels');
+  .regex(/^[^\s[\]{}]+$/, 'must be a model id, or a glob of * and ?');
+const issuers = z
+  .array(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be the name of an attester'))
+  .min(1)
+  .max(64);
+const source = z.enum(CLAIM_SOURCES);
+/** On every clause: the least source that suffices, or a list of sources that must each pass; and whose attestations count. */
+const provenance = { source: z.union([source, z.array(source).min(1).max(3)]).optional(), by: issuers.optional() };
+
+function range(number: z.ZodNumber) {
+  return z
+    .strictObject({ min: number.optional(), max: number.optional() })
+    .refine(({ min, max }) => min !== undefined || max !== undefined, 'needs `min` or `max`')
+    .refine(({ min = -Infinity, max = Infinity }) => min <= max, '`min` is larger than `max`');
+}
+const places = z.array(placeName).min(1).max(512);
+const placesClause = z
+  .strictObject({ in: places.optional(), notIn: places.optional(), ...provenance })
+  .refine((clause) => clause.in !== undefined || clause.notIn !== undefined, 'needs `in` or `notIn`');
+
+const allowEntry = z
+  .strictObject({
+    id: modelPattern,
+    /** A further name that callers may use inside this Subcloud. */
+    alias: modelId.optional(),
+    digest: digestText.optional(),
+    audited: z.strictObject({ by: issuers, maxAge: durationText.optional() }).optional(),
+  })
+  .refine(({ id, alias }) => alias === undefined || !/[*?]/.test(id), {
+    error: 'an alias names exactly one exact id',
+    path: ['alias'],
+  });
+const allowList = z
+  .array(allowEntry)
+  .min(1)
+  .max(1024)
+  .superRefine((entries, context) => {
+    const taken = new Set(entries.map(({ id }) => id));
+    entries.forEach(({ alias }, index) => {
+      if (alias === undefined) return;
+      if (taken.has(alias))
+        context.addIssue({
+          code: 'custom',
+          path: [index, 'alias'],
+          message: 'must be no other name in this manifest',
+        });
+      taken.add(alias);
+    });
+  });
+const modalities = z.array(z.enum(MODALITIES)).min(1).max(8);
 
 export const modelsClause = z.strictObject({
-  allow: z
-    .array(z.strictObject({ id: modelId }))
-    .min(1)
-    .max(1024)
+  allow: allowList.optional(),
+  quantization: z.strictObject({ min: z.enum(QUANTIZATIONS) }).optional(),
+  modalities: z
+    .strictObject({ all: modalities.optional(), any: modalities.optional() })
+    .refine(({ all, any }) => all !== undefined || any !== undefined, 'needs `all` or `any`')
     .optional(),
+  dedicated: z.boolean().default(false),
+  private: z.boolean().default(false),
 });
+export type ModelsClause = z.infer<typeof modelsClause>;
+
 export const nodesClause = z.strictObject({
-  location: z
+  location: placesClause.optional(),
+  operatorSeat: placesClause.optional(),
+  hardware: z
     .strictObject({
-      in: z.array(placeName).min(1).max(512).optional(),
-      notIn: z.array(placeName).min(1).max(512).optional(),
-      source: z.enum(['declared', 'measured']).default('measured'),
+      gpu: z.strictObject({
+        model: z.array(z.enum(GPU_NAMES)).min(1).max(GPU_NAMES.length).optional(),
+        vramGiB: range(z.number().positive().max(100_000)).optional(),
+        count: range(z.int().positive().max(100_000)).optional(),
+        confidential: z.boolean().optional(),
+      }),
+      ...provenance,
     })
-    .refine((clause) => clause.in !== undefined || clause.notIn !== undefined, 'needs `in` or `notIn`')
+    .optional(),
+  trust: z
+    .strictObject({
+      level: z.enum(TRUST_LEVELS).optional(),
+      reputation: z.strictObject({ min: z.number().min(0).max(1) }).optional(),
+      stake: z.strictObject({ min: amountText }).optional(),
+      ...provenance,
+    })
+    .refine(
+      ({ level, reputation, stake }) => level !== undefined || reputation !== undefined || stake !== undefined,
+      'needs `level`, `reputation` or `stake`',
+    )
     .optional(),
   operators: z.strictObject({ in: z.array(principalId).min(1).max(1024) }).optional(),
   labels: labelsSchema.refine((labels) => Object.keys(labels).length > 0, 'needs at least one label').optional(),
+  /** CEL; checked by `parse-manifest.ts` when a policy is saved. */
+  where: z.string().min(1).max(4_096).optional(),
+  maxAge: durationText.default('10m'),
 });
+export type NodesClause = z.infer<typeof nodesClause>;
 
 /** Names that would be mistaken for something else in a URL or a sentence. */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set([
@@ -49,6 +127,11 @@ export const RESERVED_NAMES: ReadonlySet<string> = new Set([
   'default',
 ]);
 
+export const DEFAULT_MAX_AGE_MS = 600_000;
+export const DEFAULT_COOLDOWN = '10m';
+const ANY_MODEL: ModelsClause = { dedicated: false, private: false };
+const ANY_NODE: NodesClause = { maxAge: '10m' };
+
 export const subcloudManifest = z.strictObject({
   apiVersion: z.literal('subcloud/v1'),
   kind: z.literal('Subcloud'),
@@ -59,39 +142,49 @@ export const subcloudManifest = z.strictObject({
     labels: labelsSchema.optional(),
   }),
   spec: z.strictObject({
-    models: modelsClause.default({}),
-    nodes: nodesClause.default({}),
+    models: modelsClause.default(ANY_MODEL),
+    nodes: nodesClause.default(ANY_NODE),
     participation: z
-      .strictObject({ mode: z.enum(['open', 'private']).default('private'), autoJoin: z.boolean().default(false) })
+      .strictObject({
+        mode: z.enum(['open', 'private']).default('private'),
+        autoJoin: z.boolean().default(false),
+        cooldown: durationText.default(DEFAULT_COOLDOWN),
+      })
       .refine((value) => !(value.mode === 'private' && value.autoJoin), {
         error: 'autoJoin needs mode: open; with private only the owner assigns nodes',
         path: ['autoJoin'],
       })
-      .default({ mode: 'private', autoJoin: false }),
+      .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
     isolation: z.enum(['shared', 'isolate']).default('shared'),
     access: z.strictObject({ tokens: z.boolean().default(false) }).default({ tokens: false }),
+    tests: policyTests.default([]),
   }),
 });
 export type SubcloudManifest = z.infer<typeof subcloudManifest>;
 export type SubcloudSpec = SubcloudManifest['spec'];
 
-/** The Network manifest governs the pool `global`. Only its default is in force: any node whose operator permits it, any account. */
+/** The Network manifest governs the pool `global`: which models and which nodes of those whose operators permit it. */
 export const networkManifest = z.strictObject({
   apiVersion: z.literal('subcloud/v1'),
   kind: z.literal('Network'),
-  metadata: z.strictObject({ name: z.literal('global') }).default({ name: 'global' }),
-  spec: z.strictObject({}).default({}),
+  metadata: z.strictObject({ name: z.literal('global').default('global') }).default({ name: 'global' }),
+  spec: z
+    .strictObject({
+      models: modelsClause.default(ANY_MODEL),
+      nodes: nodesClause.default(ANY_NODE),
+      tests: policyTests.default([]),
+    })
+    .default({ models: ANY_MODEL, nodes: ANY_NODE, tests: [] }),
 });
 export type NetworkManifest = z.infer<typeof networkManifest>;
 export const GLOBAL_POOL = 'global';
 
+/** The pool `global` under the Network manifest's default: open to every node whose operator permits it, and to every account. */
 export const GLOBAL_SPEC: SubcloudSpec = {
-  models: {},
-  nodes: {},
-  participation: { mode: 'open', autoJoin: true },
+  models: ANY_MODEL,
+  nodes: ANY_NODE,
+  participation: { mode: 'open', autoJoin: true, cooldown: '0s' },
   isolation: 'shared',
   access: { tokens: false },
+  tests: [],
 };
-
-/** Measured facts older than this are unknown; `nodes.maxAge` is not in force yet. */
-export const DEFAULT_MAX_AGE_MS = 600_000;

@@ -12,29 +12,12 @@ const LATER = {
     'spec.access.require',
     'spec.access.whitelist',
     'spec.apis',
-    'spec.models.allow[].alias',
-    'spec.models.allow[].audited',
-    'spec.models.allow[].digest',
-    'spec.models.dedicated',
-    'spec.models.modalities',
-    'spec.models.private',
-    'spec.models.quantization',
-    'spec.nodes.hardware',
-    'spec.nodes.location.by',
-    'spec.nodes.maxAge',
-    'spec.nodes.operatorSeat',
-    'spec.nodes.operators.by',
-    'spec.nodes.operators.source',
-    'spec.nodes.trust',
-    'spec.nodes.where',
     'spec.participation.admit',
-    'spec.participation.cooldown',
     'spec.participation.probation',
     'spec.routing',
     'spec.sla',
-    'spec.tests',
   ],
-  Network: ['spec.access', 'spec.isolation', 'spec.models', 'spec.nodes', 'spec.routing', 'spec.sla'],
+  Network: ['spec.access', 'spec.isolation', 'spec.routing', 'spec.sla'],
 };
 
 describe('what this build does not enforce', () => {
@@ -45,7 +28,6 @@ describe('what this build does not enforce', () => {
       new Map([
         ['spec.participation.mode', new Set(['semi-open'])],
         ['spec.isolation', new Set(['exclusive'])],
-        ['spec.nodes.location.source', new Set(['attested'])],
       ]),
     );
   });

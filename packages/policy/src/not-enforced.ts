@@ -4,24 +4,8 @@
  */
 export const NOT_ENFORCED: Readonly<Record<'Subcloud' | 'Network', ReadonlySet<string>>> = {
   Subcloud: new Set([
-    'spec.models.quantization',
-    'spec.models.modalities',
-    'spec.models.dedicated',
-    'spec.models.private',
-    'spec.models.allow[].alias',
-    'spec.models.allow[].digest',
-    'spec.models.allow[].audited',
-    'spec.nodes.operatorSeat',
-    'spec.nodes.hardware',
-    'spec.nodes.trust',
-    'spec.nodes.where',
-    'spec.nodes.maxAge',
-    'spec.nodes.location.by',
-    'spec.nodes.operators.source',
-    'spec.nodes.operators.by',
     'spec.sla',
     'spec.participation.admit',
-    'spec.participation.cooldown',
     'spec.participation.probation',
     'spec.access.require',
     'spec.access.whitelist',
@@ -29,14 +13,12 @@ export const NOT_ENFORCED: Readonly<Record<'Subcloud' | 'Network', ReadonlySet<s
     'spec.access.limits',
     'spec.routing',
     'spec.apis',
-    'spec.tests',
   ]),
-  Network: new Set(['spec.models', 'spec.nodes', 'spec.sla', 'spec.access', 'spec.routing', 'spec.isolation']),
+  Network: new Set(['spec.sla', 'spec.access', 'spec.routing', 'spec.isolation']),
 };
 
 /** Values that the format defines and this build does not enforce, by path. */
 export const VALUES_NOT_ENFORCED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['spec.participation.mode', new Set(['semi-open'])],
   ['spec.isolation', new Set(['exclusive'])],
-  ['spec.nodes.location.source', new Set(['attested'])],
 ]);

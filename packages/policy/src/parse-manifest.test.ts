@@ -46,15 +46,21 @@ spec:
           labels: { team: 'clinical' },
         },
         spec: {
-          models: { allow: [{ id: 'meta-llama/Llama-3.1-8B-Instruct' }] },
+          models: {
+            allow: [{ id: 'meta-llama/Llama-3.1-8B-Instruct' }],
+            dedicated: false,
+            private: false,
+          },
           nodes: {
-            location: { in: ['EU', 'CH'], notIn: ['HU', 'DE-BY'], source: 'measured' },
+            location: { in: ['EU', 'CH'], notIn: ['HU', 'DE-BY'] },
             operators: { in: ['org:acme'] },
             labels: { tier: 'gold' },
+            maxAge: '10m',
           },
-          participation: { mode: 'open', autoJoin: true },
+          participation: { mode: 'open', autoJoin: true, cooldown: '10m' },
           isolation: 'isolate',
           access: { tokens: true },
+          tests: [],
         },
       },
     });
@@ -73,6 +79,39 @@ spec:
         },
       },
     });
+  });
+
+  it('may use every clause that is in force', () => {
+    const text = `${HEAD}spec:
+  models:
+    allow:
+      - { id: lab/small, alias: small, digest: "sha256:${'ab'.repeat(32)}", audited: { by: [medcert], maxAge: 365d } }
+      - { id: "lab/**" }
+    quantization: { min: fp8 }
+    modalities: { all: [text], any: [image, audio] }
+    dedicated: true
+    private: true
+  nodes:
+    location: { in: [EU, CH], notIn: [HU], source: [measured, attested], by: [network] }
+    operatorSeat: { in: [EEA], source: attested, by: [network] }
+    hardware:
+      gpu: { model: [H100, H200], vramGiB: { min: 79 }, count: { min: 1, max: 8 }, confidential: true }
+      source: attested
+      by: [nvidia, network]
+    trust: { level: verified, reputation: { min: 0.95 }, stake: { min: "1000 CREDIT" }, source: attested }
+    operators: { in: [org:acme] }
+    labels: { tier: gold }
+    where: node.labels.rack != "r7" && node.uptime.d30 > 0.99
+    maxAge: 10m
+  tests:
+    - name: a Hungarian node stays out
+      node: { location: { country: HU, source: measured } }
+      expect: { eligible: false, failing: [nodes.location] }
+`;
+    expect(faults(text)).toEqual([]);
+    expect(
+      faults(text.replace('Subcloud', 'Network').replace('lab', 'global').replace('    private: true\n', '')),
+    ).toEqual([]);
   });
 
   it('may be JSON, may repeat itself by an anchor, and may govern the global network', () => {
@@ -127,11 +166,6 @@ describe('a bad manifest is refused with path, line and what to do', () => {
       [`4 spec.sla not_enforced: spec.sla ${NOT_BUILT}`],
     ],
     [
-      'a clause of later in a list entry, named without its index',
-      spec('{ models: { allow: [{ id: a }, { id: b, digest: "sha256:00" }] } }'),
-      [`4 spec.models.allow[1].digest not_enforced: spec.models.allow.digest ${NOT_BUILT}`],
-    ],
-    [
       'semi-open',
       spec('{ participation: { mode: semi-open } }'),
       [`4 spec.participation.mode not_enforced: spec.participation.mode: semi-open ${NOT_BUILT}`],
@@ -140,26 +174,6 @@ describe('a bad manifest is refused with path, line and what to do', () => {
       'exclusive',
       spec('{ isolation: exclusive }'),
       [`4 spec.isolation not_enforced: spec.isolation: exclusive ${NOT_BUILT}`],
-    ],
-    [
-      'an attested location',
-      spec('{ nodes: { location: { in: [EU], source: attested } } }'),
-      [`4 spec.nodes.location.source not_enforced: spec.nodes.location.source: attested ${NOT_BUILT}`],
-    ],
-    [
-      'a list of sources',
-      spec('{ nodes: { location: { in: [EU], source: [measured, attested] } } }'),
-      ['4 spec.nodes.location.source invalid: expected one of "declared"|"measured", not ["measured","attested"]'],
-    ],
-    [
-      'a glob',
-      spec('{ models: { allow: [{ id: "meta-llama/*" }] } }'),
-      [`4 spec.models.allow[0].id not_enforced: the glob "meta-llama/*" ${NOT_BUILT}`],
-    ],
-    [
-      'a model list that admits none',
-      spec('{ models: { allow: [] } }'),
-      ['4 spec.models.allow invalid: Too small: expected array to have >=1 items, not []'],
     ],
     [
       'a country in words',
@@ -188,12 +202,12 @@ describe('a bad manifest is refused with path, line and what to do', () => {
     [
       'a location that says nothing',
       spec('{ nodes: { location: {} } }'),
-      ['4 spec.nodes.location invalid: needs `in` or `notIn`, not {}'],
+      ['4 spec.nodes.location invalid: needs `in` or `notIn`'],
     ],
     [
       'labels that ask for nothing',
       spec('{ nodes: { labels: {} } }'),
-      ['4 spec.nodes.labels invalid: needs at least one label, not {}'],
+      ['4 spec.nodes.labels invalid: needs at least one label'],
     ],
     [
       'a label that is no text',

@@ -1,3 +1,4 @@
+import { isPrincipalId } from './principal.ts';
 import { COUNTRIES } from './places-data/countries.ts';
 import { BUILT_IN_DOMAINS, type PlaceDomain } from './places-data/domains.ts';
 import { PARENT_OF, SAME_PLACE } from './places-data/subdivisions.ts';
@@ -10,6 +11,15 @@ export const MAX_DOMAIN_MEMBERS = 6_000;
 /** Which names are places beside the ISO codes. Immutable: a change of a domain is a new registry. */
 export interface PlaceRegistry {
   readonly domains: ReadonlyMap<string, PlaceDomain>;
+}
+
+/**
+ * `NORDICS` is the network's, `org:acme/PLANTS` that of org:acme: a reader of a manifest sees whose list it is, and no
+ * later built-in domain or one of the network can take its place.
+ */
+export function splitDomainId(id: string): { readonly owner: string | null; readonly name: string } {
+  const slash = id.lastIndexOf('/');
+  return slash < 0 ? { owner: null, name: id } : { owner: id.slice(0, slash), name: id.slice(slash + 1) };
 }
 
 /** All that is wrong with the domains handed to `createPlaceRegistry`, one sentence each. */
@@ -76,18 +86,25 @@ export function isSubdivisionOf(subdivision: string, country: string): boolean {
 
 function domainFaults({ id, version, members, unclear = [] }: PlaceDomain): string[] {
   const faults: string[] = [];
-  if (!/^[A-Z][A-Z0-9]*(-[A-Z0-9]+)*$/.test(id) || id.length > 64) {
+  const { owner, name } = splitDomainId(id);
+  if (!/^[A-Z][A-Z0-9]*(-[A-Z0-9]+)*$/.test(name) || name.length > 64) {
     faults.push('an id is capitals and digits, joined by hyphens, at most 64');
   }
+  if (owner !== null && !isPrincipalId(owner)) faults.push('what stands before the last / is no principal');
   // Also codes that are free today: ISO may assign them, and the manifest would change its meaning.
-  if (/^[A-Z]{2}(-[A-Z0-9]{1,3})?$/.test(id)) faults.push('the id has the shape of an ISO 3166 code');
-  if (!isDate(version)) faults.push('the version is no ISO 8601 date');
+  if (/^[A-Z]{2}(-[A-Z0-9]{1,3})?$/.test(name)) faults.push('the id has the shape of an ISO 3166 code');
+  if (!isVersion(version)) faults.push('the version is no ISO 8601 date');
   if (members.length + unclear.length > MAX_DOMAIN_MEMBERS) faults.push(`more than ${MAX_DOMAIN_MEMBERS} members`);
   else {
     const unknown = [...members, ...unclear].filter((code) => !isCountry(code) && !isSubdivision(code));
     if (unknown.length > 0) faults.push(`no ISO 3166 code: ${unknown.slice(0, 8).join(', ')}`);
   }
   return faults;
+}
+
+/** A date; a domain that may change twice a day adds its number: `2026-11-23.4`. */
+function isVersion(text: string): boolean {
+  return isDate(text.replace(/\.\d{1,9}$/, ''));
 }
 
 function isDate(text: string): boolean {

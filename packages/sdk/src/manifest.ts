@@ -1,3 +1,4 @@
+export { manifestJsonSchema } from '@subcloud/policy/json-schema';
 /** The same parser that control uses, so that a manifest's faults are seen before it is sent. */
 export {
   MAX_MANIFEST_BYTES,
@@ -5,3 +6,5 @@ export {
   parseManifest,
   type ParsedManifest,
 } from '@subcloud/policy/parse-manifest';
+/** The facts of a node, written short, as tests of manifests and "what if" take them. */
+export { testNode } from '@subcloud/policy/policy-test-schema';

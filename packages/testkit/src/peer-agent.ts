@@ -20,6 +20,8 @@ export interface TestAgentOptions {
   readonly log?: Log;
   /** False: resolves without waiting for a link. */
   readonly untilLinked?: boolean;
+  /** Where tools that report on the machine are looked for; `hardware` is `none` unless the config says otherwise. */
+  readonly toolFolders?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
@@ -31,7 +33,14 @@ export interface TestAgent extends RunningAgent {
 export async function startTestAgent(options: TestAgentOptions): Promise<TestAgent> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'agent-'));
   const config: AgentConfig = loadConfig(agentOptions, {
-    flags: { url: options.url, joinToken: options.joinToken, dataDir, engines: [], ...options.config },
+    flags: {
+      url: options.url,
+      joinToken: options.joinToken,
+      dataDir,
+      engines: [],
+      hardware: 'none',
+      ...options.config,
+    },
   });
   const served: Served[] = [];
   const forget = (): void => {
@@ -43,6 +52,7 @@ export async function startTestAgent(options: TestAgentOptions): Promise<TestAge
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
       log: options.log ?? silentLog,
+      ...(options.toolFolders === undefined ? {} : { toolFolders: options.toolFolders }),
       observe: { onServe: (one) => served.push(one) },
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

@@ -4,6 +4,9 @@ import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { type ControlRouteName, type ControlRoutes, controlRoutes } from '@subcloud/contract/routes/control';
 import type { InputOf, OutputOf, RouteSpec } from '@subcloud/contract/routes/route';
 
+/** For handlers that refuse. */
+export { AppError } from '@subcloud/contract/errors';
+
 type Handlers = {
   readonly [Name in ControlRouteName]?: (input: InputOf<ControlRoutes[Name]>) => OutputOf<ControlRoutes[Name]>;
 };

@@ -8,8 +8,10 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '@subcloud/kit/clock';
 import { answerChat } from './scripted-engine/answer-chat.ts';
 import type { EngineBehaviour } from './scripted-engine/behaviour.ts';
+import { type EngineAnswers, answerQuestion } from './scripted-engine/engine-answers.ts';
 import { readChatBody } from './scripted-engine/chat-body.ts';
 
+export type { EngineAnswers } from './scripted-engine/engine-answers.ts';
 export type { EngineBehaviour } from './scripted-engine/behaviour.ts';
 
 export interface EngineRequest {
@@ -38,11 +40,15 @@ export interface ScriptedEngine extends AsyncDisposable {
   readonly port: number;
   /** In order of arrival, `/v1/models` left out. */
   readonly requests: readonly EngineRequest[];
+  /** Questions of the engines' own APIs, as `GET /props`, in order. */
+  readonly questions: readonly string[];
   /** How often the list of models was asked for. */
   readonly modelLooks: number;
   /** From the next request on. `refuse` stops listening at once; anything else listens again on the same port. */
   set(behaviour: EngineBehaviour): Promise<void>;
   setModels(models: readonly string[]): void;
+  /** Replaces `answers`. */
+  setAnswers(answers: EngineAnswers): void;
   close(): Promise<void>;
 }
 
@@ -55,6 +61,8 @@ export interface ScriptedEngineOptions {
   readonly port?: number;
   /** Times the pacing and stamps the records. */
   readonly clock?: Clock;
+  /** What a make of engine answers about itself; by default it is one that has no API but OpenAI's. */
+  readonly answers?: EngineAnswers;
   /** Stands in the answers' text; default: the first model. */
   readonly name?: string;
   /** When set, requests need `authorization: Bearer …` with it, as engines with a key do. */
@@ -70,6 +78,8 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
   let models = options.models;
   let behaviour: EngineBehaviour = options.behaviour ?? { kind: 'ok' };
   let modelLooks = 0;
+  let answers: EngineAnswers = options.answers ?? {};
+  const questions: string[] = [];
   let server: Server | undefined;
   let port = options.port ?? 0;
 
@@ -81,15 +91,16 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
       json(response, 401, { error: { message: 'wrong api key', type: 'authentication_error' } });
       return;
     }
+    if (path === '/v1/models' && request.method === 'GET') modelLooks++;
+    if (await answerQuestion(request, response, { answers, questions })) return;
     if (path === '/v1/models' && request.method === 'GET') {
-      modelLooks++;
       json(response, 200, {
         object: 'list',
         data: models.map((id) => ({ id, object: 'model', owned_by: 'scripted' })),
       });
       return;
     }
-    const record = recordOf(request, path);
+    const record = recordOf(request, path, clock.nowMs());
     requests.push(record);
     const play = behaviour;
     const ended = (outcome: EngineRequest['outcome']): void => {
@@ -121,21 +132,6 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
       signal: left.signal,
       breakOff: () => ended('broken'),
     });
-  };
-  const recordOf = (request: IncomingMessage, path: string): Mutable<EngineRequest> => {
-    const given = request.headers['x-request-id'];
-    return {
-      at: clock.nowMs(),
-      method: request.method ?? '',
-      path,
-      headers: { ...request.headers },
-      model: undefined,
-      body: undefined,
-      requestId: typeof given === 'string' ? given : undefined,
-      outcome: 'answering',
-      endedAt: undefined,
-      bytesSent: 0,
-    };
   };
   const listen = async (): Promise<void> => {
     const next = createServer((request, response) => {
@@ -174,11 +170,31 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
       if (next.kind === 'refuse') await unlisten();
       else if (server === undefined) await listen();
     },
+    setAnswers(next) {
+      answers = next;
+    },
+    questions,
     setModels(next) {
       models = next;
     },
     close: unlisten,
     [Symbol.asyncDispose]: unlisten,
+  };
+}
+
+function recordOf(request: IncomingMessage, path: string, at: number): Mutable<EngineRequest> {
+  const given = request.headers['x-request-id'];
+  return {
+    at,
+    method: request.method ?? '',
+    path,
+    headers: { ...request.headers },
+    model: undefined,
+    body: undefined,
+    requestId: typeof given === 'string' ? given : undefined,
+    outcome: 'answering',
+    endedAt: undefined,
+    bytesSent: 0,
   };
 }
 

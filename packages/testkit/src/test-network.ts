@@ -14,7 +14,7 @@ import { type Log, silentLog } from '@subcloud/kit/log';
 import { type Client, createClient } from '@subcloud/sdk/client';
 import { type ControllableClock, controllableClock } from './controllable-clock.ts';
 import { eventually } from './eventually.ts';
-import { type ScriptedEngine, startScriptedEngine } from './scripted-engine.ts';
+import { type EngineAnswers, type ScriptedEngine, startScriptedEngine } from './scripted-engine.ts';
 import { testDatabase } from './test-database.ts';
 
 export interface TestNode extends AsyncDisposable {
@@ -35,6 +35,8 @@ export interface NodeOptions {
   readonly name: string;
   readonly operator?: `user:${string}` | `org:${string}` | `team:${string}`;
   readonly models?: readonly string[];
+  /** What its engine answers about itself; recorded-engines.ts has each make. */
+  readonly answers?: EngineAnswers;
   /** Loopback address to dial from; its place is in the map that the network was given. */
   readonly address?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -69,6 +71,8 @@ export interface TestNetworkOptions {
   readonly places?: readonly { cidr: string; country: string; subdivision?: string }[];
   readonly log?: Log;
   readonly observe?: GatewayRunOptions['observe'];
+  /** Further options of control. */
+  readonly control?: Readonly<Record<string, unknown>>;
 }
 
 /** Where tests say their loopback addresses are. */
@@ -86,7 +90,9 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
   const dataDir = mkdtempSync(join(tmpdir(), 'subcloud-test-'));
   const database = await testDatabase();
   const shared = { clock, random: systemRandom, log };
-  const controlConfig = loadConfig(controlOptions, { flags: { dataDir, databaseUrl: database.connectionString } });
+  const controlConfig = loadConfig(controlOptions, {
+    flags: { ...options.control, dataDir, databaseUrl: database.connectionString },
+  });
   let control = await runControl({ ...shared, config: controlConfig });
   const gateway = await runGateway({
     ...shared,
@@ -182,7 +188,11 @@ async function startNode(options: {
   readonly shared: { readonly clock: ControllableClock; readonly random: () => number; readonly log: Log };
 }): Promise<TestNode> {
   const { node, joinToken, url, dataDir, shared } = options;
-  const engine = await startScriptedEngine({ models: node.models ?? ['test-model'], name: node.name });
+  const engine = await startScriptedEngine({
+    models: node.models ?? ['test-model'],
+    name: node.name,
+    ...(node.answers === undefined ? {} : { answers: node.answers }),
+  });
   const served: Served[] = [];
   let address = node.address ?? '127.0.0.1';
   let running: RunningAgent | undefined;
@@ -195,6 +205,8 @@ async function startNode(options: {
         dataDir,
         name: node.name,
         engines: [{ url: engine.url }],
+        // What the machine of the test has is nothing that its outcome may depend on.
+        hardware: 'none',
         localAddress: address,
         ...(node.labels === undefined ? {} : { labels: node.labels }),
         ...(node.consent === undefined ? {} : { consent: node.consent }),

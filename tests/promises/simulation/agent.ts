@@ -1,8 +1,11 @@
 /**
  * An agent, less its sockets and signatures: it keeps the newest document it has seen through restarts, acknowledges it
- * where it came from, declares what its operator says, and asks the real second lock about every request.
+ * where it came from, declares what its operator says, asks the real second lock about every request, and says by the real
+ * rule where it has nothing in flight any more.
  */
 import type { CurrentDocument } from '@subcloud/agent/state/current-document';
+import { createAdmission } from '@subcloud/agent/serve/admission';
+import { type DrainedPools, watchDrainedPools } from '@subcloud/agent/serve/drained-pools';
 import { checkLock } from '@subcloud/agent/serve/second-lock';
 import {
   type NodeDocument,
@@ -14,6 +17,7 @@ import { type SigningKey, generateSigningKey, signDocument } from '@subcloud/kit
 import type { Clock } from '@subcloud/kit/clock';
 import type { Consent } from '@subcloud/policy/consent';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import type { Chance } from './chance.ts';
 import { NETWORK_ID } from './store.ts';
 
 export interface Settings {
@@ -39,7 +43,13 @@ export class SimulatedAgent {
   address: string;
   /** On disk: survives every restart. */
   document: NodeDocument | undefined;
+  /** Called when there is something new to say about the pools that it is leaving. */
+  onDrained: (drained: DrainedPools) => void = () => undefined;
   #declared = 0;
+  #admission = createAdmission();
+  #inFlight: { readonly gateway: string; readonly done: () => void }[] = [];
+  #changed: (() => void)[] = [];
+  #drained: { now(): DrainedPools | undefined };
 
   constructor(options: { index: number; operator: PrincipalId; clock: Clock; settings: Settings; address: string }) {
     this.id = `nod_${options.index}`;
@@ -48,6 +58,40 @@ export class SimulatedAgent {
     this.#clock = options.clock;
     this.settings = options.settings;
     this.address = options.address;
+    this.#drained = this.#watchDrained();
+  }
+
+  /** What it had under way is gone with its links, and what it has said; its document is on disk. */
+  restart(): void {
+    this.#changed = [];
+    this.#inFlight = [];
+    this.#admission = createAdmission();
+    this.#drained = this.#watchDrained();
+  }
+
+  /** What a new link is told first. */
+  drained(): DrainedPools | undefined {
+    return this.#drained.now();
+  }
+
+  inFlightOf(pool: string): number {
+    return this.#admission.inFlightOf(pool);
+  }
+
+  begin(gateway: string, pool: string): void {
+    this.#inFlight.push({ gateway, done: this.#admission.enter(null, pool) });
+  }
+
+  /** An answer comes to its end. */
+  finish(chance: Chance): void {
+    this.#inFlight.splice(chance.below(this.#inFlight.length), 1)[0]?.done();
+  }
+
+  /** Answers on this link have nobody to go to; without a link: every answer comes to its end. */
+  finishAll(gateway?: string): void {
+    const ended = this.#inFlight.filter((one) => gateway === undefined || one.gateway === gateway);
+    this.#inFlight = this.#inFlight.filter((one) => !ended.includes(one));
+    for (const { done } of ended) done();
   }
 
   get position(): { epoch: number; serial: number } {
@@ -59,7 +103,9 @@ export class SimulatedAgent {
     const document = nodeDocument.parse(JSON.parse(signed.body));
     const { epoch, serial } = this.position;
     if (document.epoch < epoch || (document.epoch === epoch && document.serial < serial)) return false;
+    const known = this.document !== undefined && document.epoch === epoch && document.serial === serial;
     this.document = document;
+    if (!known) for (const listener of this.#changed) listener();
     return true;
   }
 
@@ -72,8 +118,9 @@ export class SimulatedAgent {
       nodeId: this.id,
       serial: this.#declared,
       issuedAt: this.#clock.nowMs(),
-      models: [...models],
+      models: models.map((id) => ({ id, digest: null, quantization: null, modalities: null, contextLength: null })),
       labels: { ...labels },
+      hardware: null,
       location: null,
       consent,
       concurrency: null,
@@ -104,14 +151,29 @@ export class SimulatedAgent {
     }
   }
 
+  #watchDrained(): { now(): DrainedPools | undefined } {
+    const watched = watchDrainedPools({
+      document: this.#current(),
+      admission: this.#admission,
+      say: () => {
+        const now = watched.now();
+        if (now !== undefined) this.onDrained(now);
+      },
+    });
+    return watched;
+  }
+
   #membership(pool: string): NodeMembership | undefined {
     if (this.document === undefined || this.document.notAfter <= this.#clock.nowMs()) return undefined;
     return this.document.memberships.find((membership) => membership.pool === pool);
   }
 
   #current(): CurrentDocument {
+    const position = (): { epoch: number; serial: number } => this.position;
     return {
-      position: this.position,
+      get position() {
+        return position();
+      },
       tableVersion: this.document?.tableVersion ?? 0,
       accept: () => {
         throw new Error('the lock reads, and no more');
@@ -120,7 +182,10 @@ export class SimulatedAgent {
       membership: (pool) => this.#membership(pool),
       serves: (membership, model) => membership.models.includes(model),
       gateways: () => [],
-      onChange: () => undefined,
+      draining: () => this.document?.draining ?? [],
+      onChange: (listener) => {
+        this.#changed.push(listener);
+      },
       pools: () => [],
     };
   }

@@ -10,6 +10,7 @@ import { type ControlTime, controlTime } from '@subcloud/gateway/watch/control-t
 import { type Lease, type Moment, createLease } from '@subcloud/gateway/watch/lease';
 import { tableReader } from '@subcloud/gateway/watch/table-reader';
 import type { Clock } from '@subcloud/kit/clock';
+import type { DrainedPools } from '@subcloud/agent/serve/drained-pools';
 import type { SimulatedAgent } from './agent.ts';
 
 /** One link: what is under way in either direction arrives in order or not at all. */
@@ -19,10 +20,12 @@ export interface SimulatedLink {
   epoch: number;
   serial: number;
   declaration: SignedDocument | undefined;
+  drained: DrainedPools | undefined;
   readonly down: SignedDocument[];
   readonly up: (
     | { readonly type: 'declaration'; readonly document: SignedDocument }
     | { readonly type: 'document-acknowledged'; readonly epoch: number; readonly serial: number }
+    | ({ readonly type: 'drained' } & DrainedPools)
   )[];
 }
 
@@ -74,7 +77,9 @@ export class SimulatedGateway {
     this.#events = [];
     this.#whole = false;
     this.#reporting = false;
+    const agents = [...this.links.values()].map(({ agent }) => agent);
     this.links.clear();
+    for (const agent of agents) agent.finishAll(this.id);
   }
 
   /** It serves: there is a table, and the right to route by it. */
@@ -142,9 +147,10 @@ export class SimulatedGateway {
       epoch,
       serial,
     }));
-    const declared = [...this.links.values()].flatMap(({ agent, declaration: document }) =>
-      document === undefined ? [] : [{ type: 'declaration' as const, node: agent.id, document }],
-    );
+    const declared = [...this.links.values()].flatMap(({ agent: { id: node }, declaration: document, drained }) => [
+      ...(document === undefined ? [] : [{ type: 'declaration' as const, node, document }]),
+      ...(drained === undefined ? [] : [eventOf(node, drained)]),
+    ]);
     // The set of links first, then what each declares, as the real one does in two calls.
     const request = {
       gateway: this.id,
@@ -178,9 +184,12 @@ export class SimulatedGateway {
       epoch,
       serial,
       declaration: undefined,
+      drained: undefined,
       down: [],
       up: [{ type: 'declaration', document: agent.declaration() }],
     };
+    const drained = agent.drained();
+    if (drained !== undefined) link.up.push({ type: 'drained', ...drained });
     this.links.set(agent.id, link);
     this.#events.push({ type: 'linked', node: agent.id, address: agent.address, epoch, serial });
     this.#pushDocument(link);
@@ -188,7 +197,11 @@ export class SimulatedGateway {
   }
 
   unlink(node: string): void {
-    if (this.links.delete(node)) this.#events.push({ type: 'unlinked', node });
+    const link = this.links.get(node);
+    if (link === undefined) return;
+    this.links.delete(node);
+    this.#events.push({ type: 'unlinked', node });
+    link.agent.finishAll(this.id);
   }
 
   /** The agent reads the next document under way, and answers on the same link. */
@@ -205,6 +218,9 @@ export class SimulatedGateway {
     if (message.type === 'declaration') {
       link.declaration = message.document;
       this.#events.push({ type: 'declaration', node, document: message.document });
+    } else if (message.type === 'drained') {
+      link.drained = message;
+      this.#events.push(eventOf(node, message));
     } else {
       link.epoch = message.epoch;
       link.serial = message.serial;
@@ -217,4 +233,8 @@ export class SimulatedGateway {
     if (row === undefined || row.epoch < link.epoch || (row.epoch === link.epoch && row.serial <= link.serial)) return;
     link.down.push(row.document);
   }
+}
+
+function eventOf(node: string, { epoch, serial, pools }: DrainedPools): ReportEvent {
+  return { type: 'drained', node, epoch, serial, pools: [...pools] };
 }

@@ -5,7 +5,7 @@ import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
 import type { SubcloudRecord } from '@subcloud/control/world/world';
 import type { Withdrawal } from '@subcloud/contract/routes/shapes';
 import type { Chance } from './chance.ts';
-import { NAMES, OPERATORS, anySpec } from './choices.ts';
+import { NAMES, OPERATORS, anyManifest } from './choices.ts';
 import type { SimulatedControl } from './control.ts';
 
 const ADMIN = { kind: 'admin' } as const;
@@ -28,7 +28,8 @@ export async function ownerActs(
       if (id !== undefined) await remove(control, name, id);
       break;
     case 'invite':
-      if (id !== undefined)
+      // Who is just leaving cannot be invited.
+      if (id !== undefined && world.nodes.get(node)?.memberships.get(id)?.state !== 'draining')
         await memberHandlers.inviteMember(api(control), { params: { name }, body: { node } }, ADMIN);
       break;
     case 'remove':
@@ -44,7 +45,7 @@ export async function ownerActs(
 
 function api({ context, loop, leases }: SimulatedControl): ApiContext {
   const { db, authority, clock } = context;
-  const rest = { version: 'sim', openapi: () => ({}), replaceMeasurer: () => undefined };
+  const rest = { version: 'sim', openapi: () => ({}), replaceMeasurer: () => undefined, nvidia: undefined };
   return { db, loop, leases, authority, clock, pass: context, ...rest };
 }
 
@@ -57,7 +58,7 @@ async function apply({ world, loop, context }: SimulatedControl, name: string, c
     revision: (old?.revision ?? 0) + 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
-    manifest: { apiVersion: 'subcloud/v1', kind: 'Subcloud', metadata: { name }, spec: anySpec(chance) },
+    manifest: anyManifest(chance, name),
     source: '',
   });
   const put = (): void => {

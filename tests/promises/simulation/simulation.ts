@@ -50,6 +50,11 @@ export class Simulation {
           address: ADDRESSES[index % 3] ?? '',
         }),
     );
+    for (const agent of this.#agents) {
+      agent.onDrained = (drained) => {
+        for (const { links } of this.#gateways) links.get(agent.id)?.up.push({ type: 'drained', ...drained });
+      };
+    }
     this.#control = this.#newControl(firstWorld(this.#agents, this.#clock.nowMs()), 1);
     for (const gateway of this.#gateways) {
       this.#clock.every(WATCH_ACK_MS, () => this.#sendAcknowledgement(gateway));
@@ -72,6 +77,7 @@ export class Simulation {
   /** Nothing goes wrong any more, and all arrives. */
   async settle(): Promise<void> {
     this.#cutUntilMs.clear();
+    for (const agent of this.#agents) agent.finishAll();
     await this.#calm(15_000);
     if (this.#found !== undefined) throw this.#found;
     this.witness.look(this.#network(), this.#clock.nowMs());
@@ -88,7 +94,17 @@ export class Simulation {
     const agent = chance.of(this.#agents);
     if (gateway === undefined || agent === undefined) return;
     switch (
-      chance.weighted({ deliver: 55, time: 14, calm: 6, link: 5, operator: 6, owner: 5, fault: 8, restart: 1.5 })
+      chance.weighted({
+        deliver: 55,
+        time: 14,
+        calm: 6,
+        link: 5,
+        operator: 6,
+        owner: 5,
+        request: 8,
+        fault: 8,
+        restart: 1.5,
+      })
     ) {
       case 'deliver':
         for (let count = 1 + chance.below(6); count > 0; count -= 1) await this.#deliverOne();
@@ -111,6 +127,9 @@ export class Simulation {
       case 'owner':
         await this.#ownerActs(agent);
         break;
+      case 'request':
+        this.#request(gateway, agent);
+        break;
       case 'fault':
         this.#fault(gateway);
         break;
@@ -118,6 +137,17 @@ export class Simulation {
         await this.#restart(gateway, agent);
         break;
     }
+  }
+
+  /** A caller's request reaches the node, or an answer of it ends. */
+  #request(gateway: SimulatedGateway, agent: SimulatedAgent): void {
+    if (this.#chance.happens(0.5)) {
+      agent.finish(this.#chance);
+      return;
+    }
+    if (!gateway.links.has(agent.id)) return;
+    const offer = this.#chance.of(gateway.offers().filter(({ node }) => node === agent.id));
+    if (offer !== undefined && agent.serves(offer.pool, offer.model)) agent.begin(gateway.id, offer.pool);
   }
 
   #fault(gateway: SimulatedGateway): void {
@@ -150,7 +180,7 @@ export class Simulation {
         gateway.restart();
         break;
       case 'agent':
-        // What it had under way is gone; its document is on disk.
+        agent.restart();
         for (const each of this.#gateways) each.unlink(agent.id);
         break;
       case 'control':

@@ -7,6 +7,14 @@ import type { SimulatedAgent } from './agent.ts';
 
 export const NETWORK_ID = 'net_sim';
 
+const NOT_STORED = {
+  drained: { serial: 0, pools: [] },
+  admitted: new Map(),
+  facts: undefined,
+  dueMs: null,
+  lossVersion: 0,
+} as const;
+
 export function openNoDatabase(): Database {
   return new Kysely({
     dialect: {
@@ -22,7 +30,7 @@ export function openNoDatabase(): Database {
 export function worldAfterRestart(world: World, lossVersion: number): World {
   const nodes = new Map<string, NodeRecord>();
   for (const [id, node] of world.nodes) {
-    nodes.set(id, { ...node, claims: [...node.claims], verdicts: new Map(), dueMs: null, lossVersion });
+    nodes.set(id, { ...node, ...NOT_STORED, claims: [...node.claims], lossVersion });
   }
   return { ...world, nodes, links: new Map() };
 }
@@ -37,6 +45,10 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     subcloudByName: new Map([['global', GLOBAL_ID]]),
     credentials: new Map(),
     places: [],
+    attesters: new Map(),
+    audits: new Map(),
+    revokedStatements: new Map(),
+    domains: new Map(),
     links: new Map(),
   };
 }
@@ -57,8 +69,6 @@ function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
     claims: [],
     memberships: new Map(),
     document: undefined,
-    verdicts: new Map(),
-    dueMs: null,
-    lossVersion: 0,
+    ...NOT_STORED,
   };
 }

@@ -2,15 +2,17 @@
  * Looks at the whole network after every step, as nobody inside it can, and throws at the first thing that must not be.
  * It knows nothing of how the order is kept: only who wants what, who could route what, and who would accept it.
  */
-import { desiredOf } from '@subcloud/control/pass';
+import { desiredOf, drainedOf } from '@subcloud/control/compile/desired';
 import type { DocumentRecord, NodeRecord } from '@subcloud/control/world/world';
 import type { PrincipalId } from '@subcloud/policy/principal';
-import { eligibility, operatorLetsAutoJoin, operatorNames, operatorSaysYes, ownerSaysYes } from '../oracle.ts';
+import { eligibility, operatorLetsAutoJoin, operatorNames, ownerSaysYes } from '../oracle.ts';
+import { saysYes } from '../oracle-memberships.ts';
 import type { OracleNode, OracleSubcloud } from '../oracle.ts';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedControl } from './control.ts';
 import type { Offer, SimulatedGateway } from './gateway.ts';
 
+const HELD: ReadonlySet<string> = new Set(['active', 'suspended', 'draining']);
 const textOf = ({ node, pool, model }: Offer): string => `${node} in ${pool} for ${model}`;
 
 export interface Network {
@@ -29,7 +31,16 @@ export class Witness {
   readonly #documents = new Map<string, DocumentRecord>();
   /** Ends of leases that a withdrawal announced, and the version that holds from then on. */
   readonly #announced: { readonly version: number; readonly atMs: number }[] = [];
-  readonly seen = { picks: 0, refusals: 0, rogueAccepted: 0, documents: 0, withdrawals: 0, held: 0 };
+  readonly seen = {
+    picks: 0,
+    refusals: 0,
+    rogueAccepted: 0,
+    documents: 0,
+    withdrawals: 0,
+    held: 0,
+    draining: 0,
+    drained: 0,
+  };
 
   concluded(version: number): void {
     this.#concluded = Math.max(this.#concluded, version);
@@ -74,7 +85,9 @@ export class Witness {
   settled({ control, gateways, agents }: Network): void {
     const published = [...control.context.table.rows.keys()].filter((key) => key.startsWith('member/'));
     const wanted = [...control.world.nodes.values()].flatMap((node) =>
-      [...desiredOf(control.world, node)].map(([pool]) => `member/${pool}/${node.id}`),
+      [...desiredOf(control.world, node)].flatMap(([pool, { models, cut }]) =>
+        models.length > 0 || cut === true ? [`member/${pool}/${node.id}`] : [],
+      ),
     );
     expectSame('table and memberships', published.toSorted(), wanted.toSorted());
     for (const gateway of gateways) {
@@ -89,6 +102,8 @@ export class Witness {
     for (const agent of agents) {
       const node = control.world.nodes.get(agent.id);
       expectSame(`document of ${agent.id}`, [agent.position.serial], [node?.document?.serial ?? 0]);
+      const states = [...(node?.memberships.values() ?? [])].map(({ state }) => state);
+      if (states.includes('draining')) throw new Error(`${agent.id} is draining though it has nothing in flight`);
       expectSame(`consent of ${agent.id}`, [node?.consent], [agent.settings.consent]);
       for (const pool of agent.document?.memberships ?? []) {
         if (pool.models.every((model) => agent.serves(pool.pool, model) && agent.settings.models.includes(model)))
@@ -116,8 +131,9 @@ export class Witness {
   }
 
   /** A document is about to be handed out. Leave before join: nobody can route what it no longer has. */
-  handedOut(record: NodeRecord, { control, gateways }: Network, nowMs: number): void {
+  handedOut(record: NodeRecord, { control, gateways, agents }: Network, nowMs: number): void {
     const { document } = record;
+    this.#drained(record, agents);
     if (document === undefined || this.#documents.get(record.id)?.serial === document.serial) return;
     const before = this.#documents.get(record.id);
     this.#documents.set(record.id, document);
@@ -131,9 +147,22 @@ export class Witness {
     // A renewed document says what the one before said: it gives nothing, and is not what takes anything away.
     const renewed = before !== undefined && before.tableVersion === document.tableVersion;
     for (const pool of renewed ? [] : document.content.keys()) this.#isMember(control, record, pool, nowMs);
-    const isolating = [...document.terms].filter(([, terms]) => terms.endsWith(' isolate')).map(([pool]) => pool);
-    if (document.content.has('global') && isolating.some((pool) => document.content.has(pool)))
+    const isolating = [...document.terms].flatMap(([pool, terms]) =>
+      terms === 'draining' ? (isolates(control, pool) ? [pool] : []) : terms.split(' ')[1] === 'isolate' ? [pool] : [],
+    );
+    // A pool that the node is leaving is in the terms as well: its answers in flight are isolated like those before.
+    if (document.content.has('global') && isolating.length > 0)
       throw new Error(`the document of ${record.id} has global beside ${isolating.join()}`);
+  }
+
+  /** What control takes for empty, is: an older word of an earlier membership must not end what is in flight in this one. */
+  #drained(record: NodeRecord, agents: readonly SimulatedAgent[]): void {
+    const agent = agents.find(({ id }) => id === record.id);
+    for (const pool of drainedOf(record)) {
+      this.seen.drained += 1;
+      if (agent?.inFlightOf(pool) !== 0)
+        throw new Error(`control takes ${pool} for drained while ${record.id} has answers in flight there`);
+    }
   }
 
   /** What is signed is signed for an active, eligible and consenting member, by rules that are not control's. */
@@ -147,8 +176,8 @@ export class Witness {
     const agreed =
       rules === undefined
         ? node.consent.global
-        : operatorSaysYes(node, rules, membership.assigned) && ownerSaysYes(rules, membership.assigned);
-    const eligible = eligibility(rules?.spec ?? { models: {}, nodes: {} }, node.facts, nowMs).eligible;
+        : saysYes(node, rules, membership.assigned) && ownerSaysYes(rules, membership.assigned);
+    const eligible = eligibility(rules?.spec ?? { models: {}, nodes: {} }, node.facts, nowMs, rules?.owner).eligible;
     if (!agreed || !eligible) throw new Error(`a document of ${record.id} has ${pool}, against the rules`);
   }
 
@@ -196,8 +225,9 @@ export class Witness {
       const pools = served.get(agent.id);
       for (const subcloud of control.world.subclouds.values()) {
         const state = memberships?.get(subcloud.id)?.state;
-        if (subcloud.isolation !== 'isolate' || (state !== 'active' && state !== 'suspended')) continue;
+        if (subcloud.isolation !== 'isolate' || !HELD.has(state ?? 'left')) continue;
         this.seen.held += 1;
+        if (state === 'draining') this.seen.draining += 1;
         if (memberships?.has('global') === true)
           throw new Error(`${agent.id} is in the global network, held by ${subcloud.name}`);
         // A revision that isolates what was shared takes effect by the same order; until then it is shared.
@@ -217,12 +247,22 @@ export class Witness {
       id: '',
       name: pool,
       owner: terms.owner,
-      spec: { models: {}, nodes: {}, participation: { mode: 'open', autoJoin: true }, isolation: terms.isolation },
+      spec: {
+        models: {},
+        nodes: {},
+        participation: { mode: 'open', autoJoin: true, cooldown: '0s' },
+        isolation: terms.isolation,
+      },
     };
     const facts = { nodeId: agent.id, operator: agent.operator, claims: [], lastSeenAt: null };
     const node = { consent, facts };
+    if (consent.leave?.includes(pool) === true) return false;
     return agent.operator === terms.owner || operatorNames(node, rules) || operatorLetsAutoJoin(node, rules);
   }
+}
+
+function isolates({ world }: SimulatedControl, pool: string): boolean {
+  return world.subclouds.get(world.subcloudByName.get(pool) ?? '')?.isolation === 'isolate';
 }
 
 function oracleNode({ world }: SimulatedControl, record: NodeRecord): OracleNode | undefined {

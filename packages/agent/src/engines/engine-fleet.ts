@@ -1,9 +1,11 @@
 /** All engines of this machine: those that are named, or with `auto` those that answer on the usual local ports. */
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import type { ModelFact } from '@subcloud/policy/facts';
 import type { EngineSpec } from '../agent-file.ts';
 import type { Engine } from './engine.ts';
-import { openAiCompatible } from './openai-compatible.ts';
+import { createHttpEngine } from './http-engine.ts';
+import { modelFacts } from './model-facts.ts';
 
 /** Ollama, vLLM, SGLang, llama.cpp, LM Studio, TGI. */
 const USUAL_PORTS = [11_434, 8000, 30_000, 8080, 1234, 3000];
@@ -19,6 +21,8 @@ export interface PickedEngine {
 export interface EngineFleet {
   /** Network ids of all models that are there now, sorted. */
   models(): readonly string[];
+  /** What is said of them, one a network id, in the same order. */
+  facts(): readonly ModelFact[];
   /** The engine with the fewest requests of ours among those that have the model. */
   pick(model: string): PickedEngine | undefined;
   /**
@@ -40,16 +44,22 @@ export function createEngineFleet(options: { readonly clock: Clock; readonly log
   /** Counts picks, so that engines that are equally idle take turns. */
   let picks = 0;
   let closed = false;
+  let told = '[]';
   const onChange = (): void => {
-    if (!closed) for (const listener of listeners) listener();
+    const now = JSON.stringify(facts());
+    if (closed || now === told) return;
+    told = now;
+    for (const listener of listeners) listener();
   };
+  const facts = (): readonly ModelFact[] => modelFacts([...engines.values()]);
   const look = async (): Promise<void> => {
     await Promise.all([...engines.values()].map((engine) => engine.look()));
   };
   const ticking = clock.every(LOOK_TICK_MS, () => void look());
 
   return {
-    models: () => [...new Set([...engines.values()].flatMap(({ models }) => [...models.keys()]))].sort(),
+    models: () => facts().map(({ id }) => id),
+    facts,
     pick(model) {
       let best: PickedEngine | undefined;
       const all = [...engines.values()];
@@ -69,7 +79,7 @@ export function createEngineFleet(options: { readonly clock: Clock; readonly log
       const next = new Map<string, Engine>();
       for (const spec of specs) {
         const key = JSON.stringify([guessed, spec]);
-        next.set(key, engines.get(key) ?? openAiCompatible({ spec, guessed, clock, log, onChange }));
+        next.set(key, engines.get(key) ?? createHttpEngine({ spec, guessed, clock, log, onChange }));
       }
       await Promise.all([...next.values()].map((engine) => engine.look()));
       // A later call, or the end, has overtaken this one.

@@ -1,10 +1,13 @@
 /** What the agent needs of an engine, whatever its make. One file an implementation. */
 import type { Dispatcher } from 'undici';
+import type { ModelTraits } from './engine-make.ts';
 
 export interface Engine {
   readonly url: string;
   /** Network id → the engine's own name. Empty while the engine is away. */
   readonly models: ReadonlyMap<string, string>;
+  /** By network id, for exactly these models: what the engine says of them. */
+  readonly traits: ReadonlyMap<string, ModelTraits>;
   /** Requests that it is answering for us now. */
   inFlight: number;
   /** Passes one inference request on. `path` is one of the contract's. */
@@ -31,4 +34,10 @@ export function isRefusedConnection(error: unknown): boolean {
     code === 'ENOTFOUND' ||
     (error instanceof AggregateError && error.errors.some(isRefusedConnection))
   );
+}
+
+/** Whether the other end closed the connection instead of answering on it. */
+export function isDeadConnection(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
 }

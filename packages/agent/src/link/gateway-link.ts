@@ -22,6 +22,8 @@ export interface GatewayLink {
   readonly linked: boolean;
   /** Says again what the node is and permits. */
   declare(): void;
+  /** Says in which pools that the node is leaving nothing is in flight any more. */
+  sayDrained(): void;
   /** Says that the node takes nothing new. Resolves when the gateway has heard it, or does not answer. */
   announceDrain(): Promise<void>;
   /** Ends the link and dials no more. Resolves when its socket is closed. */
@@ -82,6 +84,7 @@ export function startGatewayLink(target: LinkTarget, context: LinkContext): Gate
       return live?.linked === true;
     },
     declare: () => live?.declare(),
+    sayDrained: () => live?.sayDrained(),
     announceDrain: async () => live?.announceDrain(),
     async stop() {
       // The last answers are with the gateway, not just in our buffers, before the link is torn down.

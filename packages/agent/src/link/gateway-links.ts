@@ -11,6 +11,7 @@ export interface GatewayLinks {
   /** Whether any gateway has this node. */
   linked(): boolean;
   declare(): void;
+  sayDrained(): void;
   /** Resolves when every linked gateway has heard that nothing new is taken. */
   announceDrain(): Promise<void>;
   stop(): Promise<void>;
@@ -46,6 +47,9 @@ export function startGatewayLinks(bootstrapUrl: string, context: LinkContext): G
     linked: () => [...links.values()].some((link) => link.linked),
     declare() {
       for (const link of links.values()) link.declare();
+    },
+    sayDrained() {
+      for (const link of links.values()) link.sayDrained();
     },
     async announceDrain() {
       await Promise.all([...links.values()].map((link) => link.announceDrain()));

@@ -7,6 +7,7 @@ import type { SigningKey } from '@subcloud/kit/signing';
 import type { ControlTime } from '../control-time.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 import type { NodeStateStore } from '../state/node-state.ts';
+import type { DrainedPools } from '../serve/drained-pools.ts';
 import type { GatewayRegistry } from './gateway-registry.ts';
 
 export interface LinkContext {
@@ -21,6 +22,8 @@ export interface LinkContext {
   readonly registry: GatewayRegistry;
   /** A fresh signed declaration. */
   declare(): SignedDocument;
+  /** What there is to say of pools that the node is leaving. */
+  drained(): DrainedPools | undefined;
   /** Requests being answered now, over all links. */
   inFlight(): number;
   serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;

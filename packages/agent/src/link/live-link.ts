@@ -48,6 +48,7 @@ export interface LiveLink {
   readonly linkedAtMs: number | undefined;
   readonly ended: Promise<LinkError>;
   declare(): void;
+  sayDrained(): void;
   announceDrain(): Promise<void>;
   /** Resolves when the gateway has what was sent so far, or does not answer. */
   roundTrip(): Promise<void>;
@@ -143,6 +144,11 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     if (linkedAtMs === undefined) return;
     guarded('own declaration', () => report?.send({ type: 'declaration', document: context.declare() }));
   };
+  const sayDrained = (): void => {
+    const drained = context.drained();
+    if (linkedAtMs !== undefined && drained !== undefined)
+      report?.send({ type: 'drained', ...drained, pools: [...drained.pools] });
+  };
   const onMessage = (message: GatewayMessage): void => {
     heard();
     guarded(message.type, () => applyMessage(message, context, (answer) => report?.send(answer)));
@@ -150,6 +156,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     linkedAtMs = clock.monotonicMs();
     log.info({ gateway: gatewayId }, 'linked');
     declare();
+    sayDrained();
   };
 
   session.on('ping', heard);
@@ -196,6 +203,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     },
     ended,
     declare,
+    sayDrained,
     async announceDrain() {
       report?.send({ type: 'draining' });
       await roundTrip(session, context);

@@ -7,8 +7,11 @@ export const MAX_BUFFERED_BYTES = 67_108_864;
 
 export interface Admission {
   readonly inFlight: number;
+  inFlightOf(pool: string): number;
   /** Throws AppError (429) over the limit. The answer gives the place back, once. */
-  enter(limit: number | null): () => void;
+  enter(limit: number | null, pool: string): () => void;
+  /** Whenever a place was given back. */
+  onLeave(listener: () => void): void;
   /** Throws AppError (429) when all bodies together would be too much. */
   hold(bytes: number): void;
   release(bytes: number): void;
@@ -20,20 +23,29 @@ export function createAdmission(maxBufferedBytes: number = MAX_BUFFERED_BYTES): 
   let inFlight = 0;
   let heldBytes = 0;
   let waiting: (() => void)[] = [];
+  const byPool = new Map<string, number>();
+  const listeners: (() => void)[] = [];
   return {
     get inFlight() {
       return inFlight;
     },
-    enter(limit) {
+    inFlightOf: (pool) => byPool.get(pool) ?? 0,
+    onLeave: (listener) => void listeners.push(listener),
+    enter(limit, pool) {
       if (inFlight >= Math.min(limit ?? LINK_MAX_CONCURRENT_STREAMS, LINK_MAX_CONCURRENT_STREAMS)) {
         throw new AppError('capacity.overloaded', { message: 'The node answers as many as it may.', retryAfterS: 1 });
       }
       inFlight++;
+      byPool.set(pool, (byPool.get(pool) ?? 0) + 1);
       let inside = true;
       return () => {
         if (!inside) return;
         inside = false;
         inFlight--;
+        const left = (byPool.get(pool) ?? 1) - 1;
+        if (left === 0) byPool.delete(pool);
+        else byPool.set(pool, left);
+        for (const listener of listeners) listener();
         if (inFlight > 0) return;
         const woken = waiting;
         waiting = [];

@@ -58,7 +58,7 @@ export async function handleRequest(
   try {
     head = readRequestHead(headers);
     lock(head, context);
-    leave = place(context);
+    leave = place(head, context);
     body = await readBody(stream, admission, context.clock);
     const span = checkBody(body.bytes, head.model);
     // Asked again: a body may be a long time coming, and what was withdrawn meanwhile is withdrawn.
@@ -84,9 +84,9 @@ function lock(head: RequestHead, { document, settings, operator }: ServeContext)
   checkLock(head, { document, consent: settings.current.consent, operator });
 }
 
-function place({ refusing, admission, settings }: ServeContext): () => void {
+function place({ pool }: RequestHead, { refusing, admission, settings }: ServeContext): () => void {
   if (refusing()) throw new AppError('platform.starting', { message: 'The node is going away.', retryAfterS: 1 });
-  return admission.enter(settings.current.concurrency);
+  return admission.enter(settings.current.concurrency, pool);
 }
 
 function pickEngine(head: RequestHead, { engines }: ServeContext): ReturnType<EngineFleet['pick']> & object {

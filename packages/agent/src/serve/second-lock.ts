@@ -5,7 +5,7 @@
  */
 import type { NodeMembership } from '@subcloud/contract/documents';
 import type { Consent, PrincipalId } from '@subcloud/contract/vocabulary';
-import { consentsByName, consentsToAutoJoin } from '@subcloud/policy/consent';
+import { consentsByName, consentsToAutoJoin, offersModel, refuses } from '@subcloud/policy/consent';
 import type { CurrentDocument } from '../state/current-document.ts';
 import { LockRefusal } from './refusal.ts';
 
@@ -24,16 +24,20 @@ export function checkLock(
   if (!against.document.serves(membership, model)) {
     throw new LockRefusal('This node does not serve the model in the pool, by its own document.');
   }
+  if (offersModel(against.consent, pool)?.(model) === false) {
+    throw new LockRefusal('The operator of this node does not offer the model in the pool.');
+  }
   if (!permits(against.consent, membership, against.operator)) {
     throw new LockRefusal('The operator of this node does not permit the pool.');
   }
 }
 
 function permits(consent: Consent, membership: NodeMembership, operator: PrincipalId): boolean {
-  const { pool, owner, isolation } = membership;
+  const { pool, owner, isolation, labels, allows } = membership;
   // By the name and not by a missing owner: a Subcloud must not pass for the global network.
   if (pool === 'global') return consent.global;
   if (owner === null) return false;
-  const question = { name: pool, owner, isolation };
+  if (refuses(consent, pool)) return false;
+  const question = { name: pool, owner, isolation, private: membership.private, labels, models: allows };
   return owner === operator || consentsByName(consent, question) || consentsToAutoJoin(consent, question);
 }

@@ -29,6 +29,8 @@ export interface CurrentDocument {
   serves(membership: NodeMembership, model: string): boolean;
   /** Names of the pools of the document in force, sorted; empty when it has expired. */
   pools(): readonly string[];
+  /** Names of pools that the document in force has the node leave. */
+  draining(): readonly string[];
   gateways(): NodeDocument['gateways'];
   onChange(listener: () => void): void;
 }
@@ -110,6 +112,7 @@ export function createCurrentDocument(options: {
       return holds() ? memberships.get(pool) : undefined;
     },
     serves: (membership, model) => models.get(membership)?.has(model) === true,
+    draining: () => inForce?.draining ?? [],
     gateways: () => inForce?.gateways ?? [],
     pools: () => (holds() ? [...memberships.keys()].toSorted() : []),
     onChange: (listener) => {

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { type Cli, leaf } from '../command.ts';
+import { addAgentJoin } from './agent-join.ts';
+import { addAgentLeave } from './agent-leave.ts';
 
 export interface AgentFlags {
   readonly join?: string;
@@ -12,11 +14,12 @@ export interface AgentFlags {
   readonly location?: string;
   readonly consent?: string;
   readonly concurrency?: string;
+  readonly hardware?: string;
   readonly logLevel?: string;
 }
 
 export function addAgent(parent: Command, cli: Cli): void {
-  leaf(parent, 'agent', 'join this machine to a network and serve from it, until Ctrl-C')
+  const agent = leaf(parent, 'agent', 'join this machine to a network and serve from it, until Ctrl-C')
     .option('--join <url>', 'address of the network')
     .option('--token <token>', 'join token (SUBCLOUD_JOIN_TOKEN); for the first start only')
     .option('--config <file>', 'agent.yaml; read again whenever it changes')
@@ -26,6 +29,7 @@ export function addAgent(parent: Command, cli: Cli): void {
     .option('--label <key=value...>', 'labels that Subclouds may ask for')
     .option('--location <place>', 'declared location: DE or DE-BY')
     .option('--consent <yaml>', 'what you permit, as in --consent "{autoJoin: all}"')
+    .option('--hardware <auto|none>', 'whether the GPUs of this machine are declared (default: auto)')
     .option('--concurrency <count>', 'requests that this machine takes at once')
     .option('--log-level <level>', 'what stderr shows besides the status: trace to error, or silent')
     .action(
@@ -34,4 +38,8 @@ export function addAgent(parent: Command, cli: Cli): void {
         await runAgentCommand(host, output, options);
       }),
     );
+  // `--data` behind a subcommand is the subcommand's.
+  agent.enablePositionalOptions();
+  addAgentJoin(agent, cli);
+  addAgentLeave(agent, cli);
 }

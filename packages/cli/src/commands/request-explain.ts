@@ -35,6 +35,23 @@ export function addRequestExplain(parent: Command, cli: Cli): void {
             ]),
             'no node was tried',
           ),
+          ...(record.nodes === null
+            ? []
+            : [
+                '',
+                table(
+                  ['node', 'part', 'state', 'reason', 'failing clauses', 'as of'],
+                  record.nodes.map(({ nodeName, part, state, reason, failing, asOf }) => [
+                    nodeName,
+                    part,
+                    state,
+                    reason,
+                    failing.map(({ clause, wanted, seen }) => `${clause}: wanted ${wanted}, saw ${seen}`).join('; '),
+                    asOf,
+                  ]),
+                  'the pool considers no node',
+                ),
+              ]),
         ].join('\n'),
       );
     }),

@@ -2,7 +2,10 @@
 import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from '../documents.ts';
 import { principalId, subcloudName } from '../vocabulary.ts';
-import { decisionRecord } from '../watch.ts';
+import { claimsRoutes } from './claims.ts';
+import { domainsRoutes } from './domains.ts';
+import { planRoutes } from './plan.ts';
+import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
 import {
   clauseShape,
@@ -26,6 +29,10 @@ const byNameAndId = z.strictObject({ name: subcloudName, id: z.string().max(64) 
 const byNameAndNode = z.strictObject({ name: subcloudName, node: nodeIdShape });
 
 export const controlRoutes = defineRoutes({
+  ...claimsRoutes,
+  ...planRoutes,
+  ...domainsRoutes,
+
   openapi: {
     method: 'get',
     path: '/api/v1/openapi.json',
@@ -224,7 +231,12 @@ export const controlRoutes = defineRoutes({
     action: 'subcloud.apply',
     summary: 'Create a Subcloud or give it a new revision',
     params: byName,
-    body: z.strictObject({ manifest: z.string().max(524_288), ifRevision: z.int().nonnegative().optional() }),
+    body: z.strictObject({
+      manifest: z.string().max(524_288),
+      ifRevision: z.int().nonnegative().optional(),
+      /** Refused where a larger share of the active members would no longer be active. */
+      maxLeavePercent: z.number().min(0).max(100).optional(),
+    }),
     maxBodyBytes: 786_432,
     status: 200,
     response: z.strictObject({
@@ -232,19 +244,29 @@ export const controlRoutes = defineRoutes({
       subcloud: subcloudShape,
       withdrawal,
     }),
-    errors: ['config.invalid_manifest', 'client.conflict', 'client.revision_conflict'],
+    errors: [
+      'config.invalid_manifest',
+      'config.failing_tests',
+      'client.conflict',
+      'client.revision_conflict',
+      'policy.too_many_leave',
+    ],
   },
   applyNetwork: {
     method: 'put',
     path: '/api/v1/network/manifest',
     auth: 'admin',
     action: 'network.apply',
-    summary: 'Apply the Network manifest; only its default is in force',
-    body: z.strictObject({ manifest: z.string().max(524_288) }),
+    summary: 'Apply the Network manifest, which governs the pool `global`',
+    body: z.strictObject({
+      manifest: z.string().max(524_288),
+      ifRevision: z.int().nonnegative().optional(),
+      maxLeavePercent: z.number().min(0).max(100).optional(),
+    }),
     maxBodyBytes: 786_432,
     status: 200,
-    response: z.strictObject({ change: z.enum(['unchanged']) }),
-    errors: ['config.invalid_manifest'],
+    response: z.strictObject({ change: z.enum(['updated', 'unchanged']), subcloud: subcloudShape, withdrawal }),
+    errors: ['config.invalid_manifest', 'config.failing_tests', 'client.revision_conflict', 'policy.too_many_leave'],
   },
   listSubclouds: {
     method: 'get',
@@ -354,6 +376,12 @@ export const controlRoutes = defineRoutes({
       eligible: z.boolean(),
       state: z.string().nullable(),
       reason: z.string(),
+      /** Of the state; null where the node has none. */
+      since: time.nullable(),
+      /** When a suspended or departed node's cooldown ends, if it is counting. */
+      returnsAt: time.nullable(),
+      /** Pools that the caller may know of and that the node serves besides, or instead where one holds it. */
+      servesElsewhere: z.array(z.string()),
       online: z.boolean(),
       serving: z.boolean(),
       consent: z.strictObject({ permits: z.boolean(), why: z.string() }),
@@ -469,7 +497,7 @@ export const controlRoutes = defineRoutes({
     summary: 'Why a request went where it went',
     params: byId,
     status: 200,
-    response: decisionRecord,
+    response: requestShape,
     errors: ['client.not_found'],
   },
   listUsage: {

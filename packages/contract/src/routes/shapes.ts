@@ -39,7 +39,15 @@ export const claimShape = z.strictObject({
   expiresAt: time.nullable(),
 });
 
-export const MEMBERSHIP_STATES = ['invited', 'active', 'suspended', 'left', 'removed'] as const;
+export const MEMBERSHIP_STATES = [
+  'requested',
+  'invited',
+  'active',
+  'suspended',
+  'draining',
+  'left',
+  'removed',
+] as const;
 export type MembershipState = (typeof MEMBERSHIP_STATES)[number];
 
 export const memberShape = z.strictObject({

@@ -4,7 +4,8 @@
  */
 import { AppError } from '@subcloud/contract/errors';
 import type { PrincipalId } from '@subcloud/policy/principal';
-import type { NodeRecord, SubcloudRecord, World } from '../world/world.ts';
+import { nodesServing } from '../facts/audits.ts';
+import type { AttesterRecord, NodeRecord, SubcloudRecord, World } from '../world/world.ts';
 import type { Actor } from './actor.ts';
 
 /** Throws policy.forbidden unless the actor is the admin, or acts for `principal`. */
@@ -28,7 +29,7 @@ export function mayKnow(actor: Actor, subcloud: SubcloudRecord, world: World): b
   for (const node of world.nodes.values()) {
     if (node.operator !== actor.principal) continue;
     const state = node.memberships.get(subcloud.id)?.state;
-    if (state === 'invited' || state === 'active' || state === 'suspended') return true;
+    if (state !== undefined && state !== 'left' && state !== 'removed') return true;
   }
   return false;
 }
@@ -62,4 +63,42 @@ export function nodeNotFound(id: string): AppError {
   return new AppError('client.not_found', {
     message: `There is no node ${id}, or this credential may not know of it.`,
   });
+}
+
+interface ClaimParties {
+  readonly node_id: string | null;
+  readonly digest: string | null;
+  readonly issuer_owner: string | null;
+}
+
+/** The operator reads what is said of its nodes (of their models only what the network's attesters say), an attester's owner what it said. */
+export function mayReadClaim(actor: Actor, claim: ClaimParties, world: World): boolean {
+  if (mayRevokeClaim(actor, claim)) return true;
+  if (actor.kind !== 'principal') return false;
+  if (claim.node_id !== null) return world.nodes.get(claim.node_id)?.operator === actor.principal;
+  if (claim.digest === null || claim.issuer_owner !== null) return false;
+  return nodesServing(world, claim.digest).some(({ operator }) => operator === actor.principal);
+}
+
+export function mayRevokeClaim(actor: Actor, claim: Pick<ClaimParties, 'issuer_owner'>): boolean {
+  return actor.kind === 'admin' || (actor.kind === 'principal' && claim.issuer_owner === actor.principal);
+}
+
+export function claimNotFound(id: string): AppError {
+  return new AppError('client.not_found', {
+    message: `There is no claim ${id}, or this credential may not know of it.`,
+  });
+}
+
+/** The attester if the actor may revoke it. Throws client.not_found for what does not exist and for what is not its own, with the same bytes. */
+export function ownedAttester(actor: Actor, world: World, name: string): AttesterRecord {
+  const attester = world.attesters.get(name);
+  const owns =
+    actor.kind === 'admin' ||
+    (actor.kind === 'principal' && attester !== undefined && attester.owner === actor.principal);
+  if (attester === undefined || !owns)
+    throw new AppError('client.not_found', {
+      message: `There is no attester ${name}, or this credential may not revoke it.`,
+    });
+  return attester;
 }

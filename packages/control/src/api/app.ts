@@ -2,8 +2,7 @@
  * The control API: every route of the contract on one Hono app. Order for each request: limits, who calls, may the route
  * be called at all, the shape of what was sent, the handler. Handlers decide about resources with `authorise`.
  */
-import { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context } from 'hono';
+import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
@@ -15,6 +14,9 @@ import { type Actor, identify } from '../access/actor.ts';
 import { isStoreFault } from '../store/database.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
+import { claimsHandlers } from './handlers/claims.ts';
+import { domainsHandlers } from './handlers/domains.ts';
+import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
 import { memberHandlers } from './handlers/members.ts';
@@ -22,20 +24,25 @@ import { networkHandlers } from './handlers/network.ts';
 import { nodeHandlers } from './handlers/nodes.ts';
 import { principalHandlers } from './handlers/principals.ts';
 import { recordHandlers } from './handlers/records.ts';
+import { networkManifestHandlers } from './handlers/network-manifest.ts';
 import { subcloudHandlers } from './handlers/subclouds.ts';
 import { tokenHandlers } from './handlers/tokens.ts';
-import { registerOpenApi } from './openapi.ts';
+import { openApiDocument } from './openapi.ts';
 
 const handlers: Handlers = {
   ...networkHandlers,
   ...nodeHandlers,
   ...enrolmentHandlers,
   ...principalHandlers,
+  ...networkManifestHandlers,
   ...subcloudHandlers,
   ...memberHandlers,
   ...explainHandlers,
   ...tokenHandlers,
   ...recordHandlers,
+  ...claimsHandlers,
+  ...planHandlers,
+  ...domainsHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;
@@ -44,10 +51,10 @@ export function createApi(options: {
   readonly context: Omit<ApiContext, 'openapi'>;
   readonly adminTokenHash: string;
   readonly log: Log;
-}): OpenAPIHono {
+}): Hono {
   const { adminTokenHash, log } = options;
-  const app = new OpenAPIHono();
-  const openapi = registerOpenApi(app, options.context.version);
+  const app = new Hono();
+  const openapi = openApiDocument(options.context.version);
   const context: ApiContext = { ...options.context, openapi };
   const { loop, clock } = context;
 

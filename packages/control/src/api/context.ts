@@ -6,6 +6,7 @@ import type { Clock } from '@subcloud/kit/clock';
 import type { Actor } from '../access/actor.ts';
 import type { Authority } from '../authority.ts';
 import type { LocationMeasurer } from '../facts/measure-location.ts';
+import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
 import type { Loop } from '../loop.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
@@ -21,6 +22,8 @@ export interface ApiContext {
   readonly version: string;
   readonly openapi: () => Record<string, unknown>;
   readonly replaceMeasurer: (measurer: LocationMeasurer) => void;
+  /** Undefined: the admin has named no attestation service. */
+  readonly nvidia: NvidiaVerifier | undefined;
 }
 
 export type Handler<Name extends keyof ControlRoutes> = (

@@ -4,7 +4,8 @@
 import { ERROR_CODES } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import { COMMON_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
-import * as z from 'zod';
+import type * as z from 'zod';
+import { schemaOf } from './openapi.ts';
 
 export const DOCS_HEADERS = {
   'content-type': 'text/html; charset=utf-8',
@@ -61,10 +62,7 @@ const CREDENTIAL: Readonly<Record<RouteSpec['auth'], string>> = {
 
 function shape(title: string, schema: z.ZodType | undefined): string {
   if (schema === undefined) return '';
-  const { $schema: _, ...json } = z.toJSONSchema(schema, {
-    io: title === 'Query' || title === 'Body' ? 'input' : 'output',
-    unrepresentable: 'any',
-  });
+  const json = schemaOf(schema, title === 'Query' || title === 'Body' ? 'input' : 'output');
   return `<details><summary>${title}</summary><pre>${escape(JSON.stringify(json, null, 2))}</pre></details>`;
 }
 

@@ -1,9 +1,11 @@
-/** The OpenAPI 3.1 document, derived from the contract's routes. */
-import type { OpenAPIHono } from '@hono/zod-openapi';
-import * as z from 'zod';
+/**
+ * The OpenAPI 3.1 document, derived from the contract's routes. OpenAPI 3.1 takes JSON Schema 2020-12 as it is, so zod's
+ * own conversion is all that is needed; what JSON Schema cannot say (a refinement) stands in the error of the request.
+ */
 import { ERROR_CODES, type ErrorCodeName } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import { COMMON_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
+import * as z from 'zod';
 
 const errorEnvelope = z.strictObject({
   error: z.strictObject({
@@ -15,54 +17,84 @@ const errorEnvelope = z.strictObject({
   }),
 });
 
-/** Registers every route and returns the document's maker; it is made once, at the first call. */
-export function registerOpenApi(app: OpenAPIHono, version: string): () => Record<string, unknown> {
-  let document: Record<string, unknown> | undefined;
-  for (const [name, spec] of Object.entries(controlRoutes) as [string, RouteSpec][]) {
-    app.openAPIRegistry.registerPath({
-      method: spec.method,
-      path: spec.path,
-      operationId: name,
-      summary: spec.summary,
-      tags: [spec.action.split('.')[0] ?? ''],
-      ...(spec.auth === 'principal' || spec.auth === 'admin' ? { security: [{ bearer: [] }] } : {}),
-      request: {
-        ...(spec.params === undefined ? {} : { params: spec.params }),
-        ...(spec.query === undefined ? {} : { query: spec.query }),
-        ...(spec.body === undefined
-          ? {}
-          : { body: { required: true, content: { 'application/json': { schema: spec.body } } } }),
-      },
-      responses: {
-        [spec.status]: { description: spec.summary, content: { 'application/json': { schema: spec.response } } },
-        ...errorResponses(spec.errors),
-      },
-    });
+type Json = Record<string, unknown>;
+
+/** The document's maker; the document is made once, at the first call. */
+export function openApiDocument(version: string): () => Json {
+  let document: Json | undefined;
+  return () => (document ??= makeDocument(version));
+}
+
+function makeDocument(version: string): Json {
+  const paths: Record<string, Json> = {};
+  for (const [name, route] of Object.entries(controlRoutes) as [string, RouteSpec][]) {
+    paths[route.path] = { ...paths[route.path], [route.method]: operation(name, route) };
   }
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
-  return () => {
-    document ??= app.getOpenAPI31Document({
-      openapi: '3.1.0',
-      info: {
-        title: 'Subcloud control API',
-        version,
-        description: 'Inference is OpenAI-compatible under /v1 and /s/NAME/v1 on the same port.',
-      },
-    }) as unknown as Record<string, unknown>;
-    return document;
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Subcloud control API',
+      version,
+      description: 'Inference is OpenAI-compatible under /v1 and /s/NAME/v1 on the same port.',
+    },
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      schemas: { Error: schemaOf(errorEnvelope, 'output') },
+    },
   };
 }
 
-function errorResponses(own: readonly ErrorCodeName[]): Record<string, { description: string; content: object }> {
+function operation(name: string, route: RouteSpec): Json {
+  const takesCredential = route.auth === 'principal' || route.auth === 'admin';
+  return {
+    operationId: name,
+    summary: route.summary,
+    tags: [route.action.split('.')[0] ?? ''],
+    ...(takesCredential ? { security: [{ bearer: [] }] } : {}),
+    parameters: [...parameters('path', route.params), ...parameters('query', route.query)],
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: true, content: json(schemaOf(route.body, 'input')) } }),
+    responses: {
+      [route.status]: { description: route.summary, content: json(schemaOf(route.response, 'output')) },
+      ...errorResponses(route.errors),
+    },
+  };
+}
+
+function parameters(where: 'path' | 'query', schema: z.ZodObject | undefined): Json[] {
+  if (schema === undefined) return [];
+  const { properties = {}, required = [] } = schemaOf(schema, 'input') as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, inner]) => ({
+    name,
+    in: where,
+    required: where === 'path' || required.includes(name),
+    schema: inner,
+  }));
+}
+
+function errorResponses(own: readonly ErrorCodeName[]): Record<string, Json> {
   const byStatus = new Map<number, string[]>();
   for (const code of [...COMMON_ERRORS, ...own]) {
     const { status } = ERROR_CODES[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
+  const content = json({ $ref: '#/components/schemas/Error' });
   return Object.fromEntries(
-    [...byStatus].map(([status, codes]) => [
-      String(status),
-      { description: codes.join(', '), content: { 'application/json': { schema: errorEnvelope } } },
-    ]),
+    [...byStatus].map(([status, codes]) => [String(status), { description: codes.join(', '), content }]),
   );
+}
+
+function json(schema: Json): Json {
+  return { 'application/json': { schema } };
+}
+
+/** Shared by the document and the readable reference. */
+export function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  return rest;
 }

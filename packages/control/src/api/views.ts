@@ -1,6 +1,14 @@
 /** What of the world the API shows, and in which words. */
 import type { Member, NodeDetail, NodeSummary, SubcloudSummary } from '@subcloud/contract/routes/shapes';
-import { resolveFact } from '@subcloud/policy/facts';
+import {
+  type ClaimSource,
+  type FactName,
+  type IndexedFacts,
+  indexFacts,
+  resolveClaim,
+  warningsOf,
+} from '@subcloud/policy/facts';
+import { FACT_NAMES } from '@subcloud/policy/fact-values';
 import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import type { NodeFacts } from '@subcloud/policy/facts';
 import { type Membership } from '../membership/reconcile.ts';
@@ -19,12 +27,11 @@ export function factsOf(world: World, node: NodeRecord): NodeFacts {
 }
 
 export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSummary {
-  const facts = factsOf(world, node);
-  const options = { atLeast: 'declared', maxAgeMs: DEFAULT_MAX_AGE_MS, now: nowMs } as const;
-  const location = resolveFact(facts, 'location', { ...options, atLeast: 'measured' });
-  const models = resolveFact(facts, 'models', options);
-  const labels = resolveFact(facts, 'labels', options);
-  const anyLocation = resolveFact(facts, 'location', options);
+  const facts = indexFacts(factsOf(world, node));
+  const known = <Fact extends FactName>(fact: Fact, source: ClaimSource) =>
+    resolveClaim(facts, fact, { source, exact: false, by: null, owner: null, maxAgeMs: DEFAULT_MAX_AGE_MS }, nowMs)
+      .claim;
+  const location = known('location', 'measured');
   return {
     id: node.id,
     name: node.name,
@@ -34,15 +41,33 @@ export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSum
     lastSeenAt: isoOrNull(node.lastSeenAtMs),
     address: node.address,
     agentVersion: node.agentVersion,
-    models: models.known ? [...models.claim.value] : [],
-    labels: labels.known ? { ...labels.claim.value } : {},
-    location: location.known ? location.claim.value.candidates.map((place) => ({ ...place })) : [],
+    models: known('models', 'declared')?.value.map(({ id }) => id) ?? [],
+    labels: { ...known('labels', 'declared')?.value },
+    location: location?.value.candidates.map((place) => ({ ...place })) ?? [],
     pools: [...node.memberships].flatMap(([id, { state, reason }]) => {
       const subcloud = world.subclouds.get(id);
       return subcloud === undefined ? [] : [{ pool: subcloud.name, state, reason }];
     }),
-    warnings: anyLocation.known ? [...anyLocation.warnings] : [],
+    warnings: nodeWarnings(facts, nowMs),
   };
+}
+
+/** Claims of equal strength that contradict each other, and weaker ones that say something else than the one that counts. */
+export function nodeWarnings(facts: IndexedFacts, nowMs: number): string[] {
+  return FACT_NAMES.flatMap((fact) => {
+    // Audits are about one digest each: two of them contradict nothing.
+    if (fact === 'audit') return [];
+    const requirement = {
+      source: 'declared',
+      exact: false,
+      by: null,
+      owner: null,
+      maxAgeMs: DEFAULT_MAX_AGE_MS,
+    } as const;
+    const { claim, why } = resolveClaim(facts, fact, requirement, nowMs);
+    if (why === 'claims disagree') return [`${fact} is unknown: claims of equal strength disagree`];
+    return claim === undefined ? [] : warningsOf(facts, fact, claim, nowMs);
+  });
 }
 
 export function nodeDetailView(world: World, node: NodeRecord, nowMs: number): NodeDetail {

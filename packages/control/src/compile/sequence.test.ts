@@ -6,6 +6,8 @@ import {
   type DocumentState,
   type PoolModels,
   desiredPools,
+  drainingOf,
+  drainingTerms,
   intersect,
   losesAny,
   samePools,
@@ -170,5 +172,46 @@ describe('whatever was wanted, sent and acknowledged before', () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+});
+
+describe('on the way out with answers under way', () => {
+  const leaving = desiredOf({ lab: want([], { isolation: 'isolate', draining: true }) });
+
+  it('the row goes first, then the document says that the pool is draining, then that it is gone', () => {
+    const before = documentFor(isolated);
+    expect(sequence(leaving, before, [row('lab', ['a'])])).toEqual({
+      rows: [],
+      documentDiffers: true,
+      mayIssue: false,
+    });
+    expect(sequence(leaving, before, [])).toEqual({ rows: [], documentDiffers: true, mayIssue: true });
+    const draining = documentFor(leaving);
+    expect(drainingOf(draining)).toEqual(['lab']);
+    expect(sequence(leaving, draining).documentDiffers).toBe(false);
+    expect(sequence(new Map(), draining).documentDiffers).toBe(true);
+    // What stands in the store says the same as what was issued.
+    expect(new Map(drainingTerms(['lab']))).toEqual(draining.terms);
+  });
+
+  it('a pool that cuts has a row without models, whatever the agent has agreed to, and loses nothing by going', () => {
+    const cut = desiredOf({ lab: want([], { cut: true }) });
+    const cutting = { pool: 'lab', node: 'nod_1', models: [], validUntil: null, cut: true };
+    expect(sequence(cut, documentFor(isolated), [row('lab', ['a'])])).toMatchObject({
+      rows: [cutting],
+      mayIssue: false,
+    });
+    expect(sequence(cut, undefined).rows).toEqual([cutting]);
+    expect(losesAny([cutting as MemberRow], [])).toBe(false);
+  });
+
+  it('a membership that becomes private, or whose operator asks by a rule, is a new document', () => {
+    const plain = desiredOf({ lab: want(['a']) });
+    for (const more of [{ private: true }, { labels: { team: 'x' } }, { allows: ['a'] }] as const) {
+      const changed = desiredOf({ lab: want(['a'], more) });
+      expect(sequence(changed, documentFor(plain)).documentDiffers).toBe(true);
+      expect(sequence(changed, documentFor(changed)).documentDiffers).toBe(false);
+      expect(sequence(plain, documentFor(changed)).documentDiffers).toBe(true);
+    }
   });
 });

@@ -13,6 +13,9 @@ import type { MemberRow } from '@subcloud/contract/table';
 import type { Isolation } from '@subcloud/policy/consent';
 import type { PrincipalId } from '@subcloud/policy/principal';
 
+/** What stands in `terms` for a pool that the document is draining. */
+const DRAINING = 'draining';
+
 /** Pool name -> sorted model ids. A pool without models is not in the map. */
 export type PoolModels = ReadonlyMap<string, readonly string[]>;
 
@@ -23,6 +26,15 @@ export interface DesiredMember {
   /** Owner and isolation stand in the document too: the agent asks its operator's consent about them. */
   readonly owner: PrincipalId | null;
   readonly isolation: Isolation;
+  /** Its models may be offered in no other pool. */
+  readonly private?: true | undefined;
+  /** What the operator's rule about Subclouds may read, where the consent is one. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly allows?: readonly string[] | undefined;
+  /** The node is leaving: no models, nothing new, and the document says so until nothing is in flight. */
+  readonly draining?: true | undefined;
+  /** No models, and the table says that answers in flight are cut. */
+  readonly cut?: true | undefined;
 }
 
 export interface DocumentState {
@@ -55,6 +67,10 @@ export function sequenceNode(input: SequenceInput, rowsBefore: readonly MemberRo
   const agreed = input.document?.agreed ?? new Map<string, readonly string[]>();
   const rows: MemberRow[] = [];
   for (const [pool, want] of input.desired) {
+    if (want.cut === true) {
+      rows.push({ pool, node: input.node, models: [], validUntil: null, cut: true });
+      continue;
+    }
     const may = agreed.get(pool);
     if (may === undefined) continue;
     const models = want.models.filter((model) => may.includes(model));
@@ -89,22 +105,35 @@ export function intersect(a: PoolModels, b: PoolModels): PoolModels {
 export function losesAny(before: readonly MemberRow[], after: readonly MemberRow[]): boolean {
   return before.some((old) => {
     const now = after.find(({ pool }) => pool === old.pool);
-    return now === undefined || old.models.some((model) => !now.models.includes(model));
+    return old.models.some((model) => now?.models.includes(model) !== true);
   });
 }
 
-export function termsOf({
-  owner,
-  isolation,
-}: {
-  readonly owner: PrincipalId | null;
-  readonly isolation: Isolation;
-}): string {
-  return `${owner ?? ''} ${isolation}`;
+/** What stands in `terms` for a membership. */
+export function termsOf(
+  member: Pick<DesiredMember, 'owner' | 'isolation' | 'private' | 'labels' | 'allows' | 'draining'>,
+): string {
+  if (member.draining === true) return DRAINING;
+  const { owner, isolation, labels, allows } = member;
+  const about = labels === undefined && allows === undefined ? '' : ` ${JSON.stringify([labels, allows])}`;
+  return `${owner ?? ''} ${isolation}${member.private === true ? ' private' : ''}${about}`;
+}
+
+/** `terms` of the pools that a document names as draining. */
+export function drainingTerms(pools: readonly string[] | undefined): [string, string][] {
+  return (pools ?? []).map((pool) => [pool, DRAINING]);
+}
+
+/** Pools that the document is draining. */
+export function drainingOf({ terms }: Pick<DocumentState, 'terms'>): string[] {
+  return [...terms].filter(([, text]) => text === DRAINING).map(([pool]) => pool);
 }
 
 function sameTerms(terms: ReadonlyMap<string, string>, desired: ReadonlyMap<string, DesiredMember>): boolean {
-  return [...desired].every(([pool, member]) => member.models.length === 0 || terms.get(pool) === termsOf(member));
+  for (const [pool, text] of terms) if (text === DRAINING && desired.get(pool)?.draining !== true) return false;
+  return [...desired].every(
+    ([pool, member]) => (member.models.length === 0 && member.draining !== true) || terms.get(pool) === termsOf(member),
+  );
 }
 
 export function samePools(a: PoolModels, b: PoolModels): boolean {

@@ -1,5 +1,11 @@
-/** Claims as the store keeps them: at most one a (node, fact, source, issuer), the newest. */
-import type { Kysely } from 'kysely';
+/**
+ * Claims as control keeps them. In memory a node has those that are in force: at most one for each (fact, source, issuer),
+ * and the audits of the digests that it serves. The store has the revoked ones too, for the record.
+ *
+ * A revoked statement of an agent or a measurement stays revoked: the same value said again does not bring it back, not
+ * even after another one in between; a value that was not revoked counts. Lifting it takes the admin.
+ */
+import type { Insertable, Kysely } from 'kysely';
 import { newId } from '@subcloud/kit/clock';
 import type { Claim, FactName, FactValues } from '@subcloud/policy/facts';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
@@ -14,18 +20,39 @@ export interface ClaimDraft<Fact extends FactName = FactName> {
   readonly expiresAt: number | null;
 }
 
-/** The node's claims with `drafts` put in the place of older ones of the same fact, source and issuer. An unchanged value keeps its id and issue time. */
-export function withClaims(claims: readonly Claim[], drafts: readonly ClaimDraft[], nowMs: number): Claim[] {
+/** A declared or measured claim that was revoked. */
+export interface RevokedStatement {
+  readonly id: string;
+  readonly fact: string;
+  readonly source: string;
+  readonly issuer: string;
+  /** Canonical JSON of the value. */
+  readonly text: string;
+}
+
+/**
+ * The node's claims with `drafts` put in the place of older ones of the same fact, source and issuer. An unchanged value
+ * keeps its id and issue time; a revoked one counts for nothing, and what it replaces is gone all the same.
+ */
+export function withClaims(
+  claims: readonly Claim[],
+  drafts: readonly ClaimDraft[],
+  nowMs: number,
+  revoked: readonly RevokedStatement[] = [],
+): Claim[] {
   const next = [...claims];
   for (const draft of drafts) {
-    const index = next.findIndex(
-      ({ fact, source, issuer }) => fact === draft.fact && source === draft.source && issuer === draft.issuer,
-    );
+    const index = next.findIndex((claim) => isSameLine(claim, draft));
     const old = next[index];
-    const unchanged = old !== undefined && canonicalJson(old.value) === canonicalJson(draft.value);
+    const text = canonicalJson(draft.value);
+    if (revoked.some((statement) => isSameLine(statement, draft) && statement.text === text)) {
+      if (old !== undefined) next.splice(index, 1);
+      continue;
+    }
+    const unchanged = old !== undefined && canonicalJson(old.value) === text;
     const claim = {
       ...draft,
-      id: old?.id ?? newId('clm'),
+      id: unchanged ? old.id : newId('clm'),
       issuedAt: unchanged ? old.issuedAt : nowMs,
       confirmedAt: nowMs,
     } as unknown as Claim;
@@ -51,30 +78,85 @@ export function confirmMeasured(
   };
 }
 
-export async function saveClaims(tx: Kysely<Schema>, node: string, claims: readonly Claim[]): Promise<void> {
-  if (claims.length === 0) return;
-  await tx
-    .insertInto('claims')
-    .values(
-      claims.map((claim) => ({
-        id: claim.id,
-        node_id: node,
-        fact: claim.fact,
-        value: JSON.stringify(claim.value),
-        source: claim.source,
-        issuer: claim.issuer,
-        issued_at: claim.issuedAt,
-        confirmed_at: claim.confirmedAt,
-        expires_at: claim.expiresAt,
-      })),
-    )
-    .onConflict((conflict) =>
-      conflict.columns(['node_id', 'fact', 'source', 'issuer']).doUpdateSet((row) => ({
-        value: row.ref('excluded.value'),
-        issued_at: row.ref('excluded.issued_at'),
-        confirmed_at: row.ref('excluded.confirmed_at'),
-        expires_at: row.ref('excluded.expires_at'),
-      })),
-    )
-    .execute();
+/** Of several claims that fall on one line (fact, source, issuer) one alone is in force. */
+export function isSameLine(
+  a: { readonly fact: string; readonly source: string; readonly issuer: string },
+  b: { readonly fact: string; readonly source: string; readonly issuer: string },
+): boolean {
+  return a.fact === b.fact && a.source === b.source && a.issuer === b.issuer;
+}
+
+export interface ClaimsChange {
+  readonly node: string;
+  readonly before: readonly Claim[];
+  readonly after: readonly Claim[];
+}
+
+/** Rows in one statement: nine parameters each, well below PostgreSQL's 65,535. */
+const BATCH = 1_000;
+
+/**
+ * Writes what differs between two states of nodes' declared and measured claims, in few statements however many nodes.
+ * Attested ones have their own way in. A confirmation alone is not written: liveness is, once a minute.
+ */
+export async function replaceClaims(tx: Kysely<Schema>, changes: readonly ClaimsChange[]): Promise<void> {
+  const gone: string[] = [];
+  const rows: Insertable<Schema['claims']>[] = [];
+  for (const { node, before, after } of changes) {
+    if (before === after) continue;
+    const kept = new Set(after.map(({ id }) => id));
+    gone.push(...before.filter((claim) => isOwn(claim) && !kept.has(claim.id)).map(({ id }) => id));
+    for (const claim of after)
+      if (isOwn(claim) && !before.some((known) => saysTheSame(known, claim))) rows.push(rowOf(node, claim));
+  }
+  for (let start = 0; start < gone.length; start += BATCH) {
+    const ids = gone.slice(start, start + BATCH);
+    await tx.deleteFrom('claims').where('id', 'in', ids).where('revoked_at', 'is', null).execute();
+  }
+  for (let start = 0; start < rows.length; start += BATCH) {
+    await tx
+      .insertInto('claims')
+      .values(rows.slice(start, start + BATCH))
+      .onConflict((conflict) =>
+        conflict
+          .columns(['node_id', 'fact', 'source', 'issuer'])
+          .where('revoked_at', 'is', null)
+          .doUpdateSet((row) => ({
+            id: row.ref('excluded.id'),
+            value: row.ref('excluded.value'),
+            issued_at: row.ref('excluded.issued_at'),
+            confirmed_at: row.ref('excluded.confirmed_at'),
+            expires_at: row.ref('excluded.expires_at'),
+          })),
+      )
+      .execute();
+  }
+}
+
+function isOwn(claim: Claim): boolean {
+  return claim.source !== 'attested';
+}
+
+function saysTheSame(a: Claim, b: Claim): boolean {
+  if (a === b) return true;
+  return (
+    a.id === b.id &&
+    a.issuedAt === b.issuedAt &&
+    a.expiresAt === b.expiresAt &&
+    canonicalJson(a.value) === canonicalJson(b.value)
+  );
+}
+
+function rowOf(node: string, claim: Claim): Insertable<Schema['claims']> {
+  return {
+    id: claim.id,
+    node_id: node,
+    fact: claim.fact,
+    value: JSON.stringify(claim.value),
+    source: claim.source,
+    issuer: claim.issuer,
+    issued_at: claim.issuedAt,
+    confirmed_at: claim.confirmedAt,
+    expires_at: claim.expiresAt,
+  };
 }

@@ -2,16 +2,20 @@
  * What gateways report of nodes, turned into facts: links (liveness and the measured address), declarations (checked
  * against the node's own key, so that a gateway cannot make one up), acknowledgements, alarms. One report is one change.
  */
-import { DECLARATION_VALID_MS, type NodeDeclaration } from '@subcloud/contract/documents';
+import { DECLARATION_VALID_MS, type NodeDeclaration, type SignedDocument } from '@subcloud/contract/documents';
 import type { ReportEvent, ReportsRequest } from '@subcloud/contract/watch';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { openDocument } from '@subcloud/kit/signing';
-import type { Claim } from '@subcloud/policy/facts';
+import { canonicalJson } from '@subcloud/policy/canonical-json';
+import type { Claim, FactName } from '@subcloud/policy/facts';
+import { sql } from 'kysely';
 import type { Change, Loop, Transaction } from '../loop.ts';
 import { type NewEvent, insertEvents } from '../store/events.ts';
 import type { LinkRecord, NodeRecord, World } from '../world/world.ts';
-import { type ClaimDraft, confirmMeasured, saveClaims, withClaims } from './claims.ts';
+import { withAudits } from './audits.ts';
+import { type ClaimDraft, confirmMeasured, replaceClaims, withClaims } from './claims.ts';
+import { declaredClaims } from './declared.ts';
 import type { LocationMeasurer } from './measure-location.ts';
 
 export interface ReportSink {
@@ -23,9 +27,27 @@ export interface ReportSink {
 interface Draft {
   node: NodeRecord;
   claims: Claim[];
-  declaration: NodeDeclaration | undefined;
+  declaration: { readonly body: NodeDeclaration; readonly document: SignedDocument } | undefined;
   address: string | undefined;
   acknowledged: { epoch: number; serial: number } | undefined;
+  drained: { epoch: number; serial: number; pools: readonly string[] } | undefined;
+}
+
+/**
+ * What a report can change: the Subclouds that read a fact that is said differently now. A link, a consent or a drained
+ * pool can change anything, so they have no scope.
+ */
+function scopeOf(drafts: readonly Draft[]): Pick<Change<undefined>, 'scope'> {
+  const facts = new Set<FactName>();
+  for (const { node, claims, declaration, address, drained } of drafts) {
+    if (address !== undefined || drained !== undefined) return {};
+    if (declaration !== undefined && canonicalJson(declaration.body.consent) !== canonicalJson(node.consent)) return {};
+    for (const { fact } of claims.filter((claim) => !node.claims.includes(claim))) facts.add(fact);
+    for (const { fact } of node.claims.filter((claim) => !claims.includes(claim))) facts.add(fact);
+    // Which audits count follows from the digests that the models have.
+    if (facts.has('models')) facts.add('audit');
+  }
+  return { scope: { facts } };
 }
 
 export function createReportSink(options: {
@@ -53,6 +75,7 @@ export function createReportSink(options: {
           declaration: undefined,
           address: undefined,
           acknowledged: undefined,
+          drained: undefined,
         };
         drafts.set(id, draft);
         return draft;
@@ -62,7 +85,8 @@ export function createReportSink(options: {
         if (draft === undefined) return;
         draft.address = link.address;
         draft.acknowledged = link;
-        draft.claims = withClaims(draft.claims, [measuredLocation(measurer(), link.address)], nowMs);
+        const revoked = world.revokedStatements.get(link.node);
+        draft.claims = withClaims(draft.claims, [measuredLocation(measurer(), link.address)], nowMs, revoked);
       };
       for (const link of report.links ?? []) linked(link);
       for (const event of report.events) {
@@ -71,11 +95,16 @@ export function createReportSink(options: {
             linked(event);
             break;
           case 'declaration':
-            declare(draftOf(event.node), event, nowMs, world.networkId, log);
+            declare(draftOf(event.node), event, nowMs, world, log);
             break;
           case 'document-acknowledged': {
             const draft = draftOf(event.node);
             if (draft !== undefined) draft.acknowledged = event;
+            break;
+          }
+          case 'drained': {
+            const draft = draftOf(event.node);
+            if (draft !== undefined) draft.drained = event;
             break;
           }
           case 'lock-refusal':
@@ -97,7 +126,7 @@ export function createReportSink(options: {
             break;
         }
       }
-      for (const draft of drafts.values()) await save(tx, draft, nowMs);
+      await save(tx, [...drafts.values()]);
       await insertEvents(tx, alarms, nowMs);
       return {
         result: undefined,
@@ -106,6 +135,7 @@ export function createReportSink(options: {
           applyLinks(world, links, nowMs);
         },
         touched: [...drafts.keys()],
+        ...scopeOf([...drafts.values()]),
       };
     };
 
@@ -149,72 +179,66 @@ function declare(
   draft: Draft | undefined,
   event: Extract<ReportEvent, { type: 'declaration' }>,
   nowMs: number,
-  networkId: string,
+  world: World,
   log: Log,
 ): void {
   if (draft === undefined) return;
   const { node } = draft;
   try {
     const body = openDocument(event.document, 'declaration', node.publicKey);
-    if (body.nodeId !== node.id || body.networkId !== networkId)
+    if (body.nodeId !== node.id || body.networkId !== world.networkId)
       throw new Error('it speaks of another node or network');
-    if (body.serial <= (draft.declaration?.serial ?? node.declarationSerial)) return;
-    draft.declaration = body;
-    const expiresAt = nowMs + DECLARATION_VALID_MS;
-    const declared = { source: 'declared', issuer: `node:${node.id}`, expiresAt } as const;
-    const { location } = body;
-    const drafts: ClaimDraft[] = [
-      { fact: 'models', value: [...new Set(body.models)].sort(), ...declared },
-      { fact: 'labels', value: body.labels, ...declared },
-    ];
-    if (location !== null) {
-      const place = {
-        country: location.country,
-        ...(location.subdivision === undefined ? {} : { subdivision: location.subdivision }),
-      };
-      drafts.push({ fact: 'location', value: { candidates: [place], evidence: 'agent.yaml' }, ...declared });
-    }
-    const kept =
-      location === null
-        ? draft.claims.filter(({ fact, source }) => !(fact === 'location' && source === 'declared'))
-        : draft.claims;
-    draft.claims = withClaims(kept, drafts, nowMs);
+    if (body.serial <= (draft.declaration?.body.serial ?? node.declarationSerial)) return;
+    draft.declaration = { body, document: event.document };
+    const { drafts, unsaid } = declaredClaims(body, nowMs + DECLARATION_VALID_MS);
+    const kept = draft.claims.filter(
+      ({ fact, source }) => source !== 'declared' || !unsaid.some((silent) => silent === fact),
+    );
+    const said = withClaims(kept, drafts, nowMs, world.revokedStatements.get(node.id));
+    draft.claims = withAudits(world.audits, said);
   } catch (error) {
     log.warn({ err: error, node: node.id }, 'a declaration was refused');
   }
 }
 
-async function save(tx: Transaction, draft: Draft, nowMs: number): Promise<void> {
-  const { node, declaration, address } = draft;
-  await tx
-    .updateTable('nodes')
-    .set({
-      last_seen_at: nowMs,
-      ...(address === undefined ? {} : { address }),
-      ...(declaration === undefined
-        ? {}
-        : {
-            declaration_serial: declaration.serial,
-            consent: JSON.stringify(declaration.consent),
-            concurrency: declaration.concurrency,
-            agent_version: declaration.agentVersion,
-          }),
-    })
-    .where('id', '=', node.id)
-    .execute();
-  const changed = draft.claims.filter((claim) => !node.claims.includes(claim));
-  const gone = node.claims.filter(({ id }) => !draft.claims.some((claim) => claim.id === id)).map(({ id }) => id);
-  if (gone.length > 0) await tx.deleteFrom('claims').where('id', 'in', gone).execute();
-  await saveClaims(tx, node.id, changed);
-  if (acknowledges(draft)) {
-    const agreed = JSON.stringify(Object.fromEntries(node.document?.content ?? []));
+/** One report may speak of a whole fleet (after a restart), so that what it writes is batched. */
+async function save(tx: Transaction, drafts: readonly Draft[]): Promise<void> {
+  for (const { node, declaration, address } of drafts) {
+    // When it was last seen is written by maintenance, for all nodes at once.
+    const moved = address !== undefined && address !== node.address;
+    if (!moved && declaration === undefined) continue;
     await tx
-      .updateTable('node_documents')
-      .set({ acknowledged: true, agreed })
-      .where('node_id', '=', node.id)
-      .where('serial', '=', node.document?.serial ?? 0)
+      .updateTable('nodes')
+      .set({
+        ...(moved ? { address } : {}),
+        ...(declaration === undefined
+          ? {}
+          : {
+              declaration_serial: declaration.body.serial,
+              consent: JSON.stringify(declaration.body.consent),
+              concurrency: declaration.body.concurrency,
+              agent_version: declaration.body.agentVersion,
+              declaration: JSON.stringify(declaration.document),
+            }),
+      })
+      .where('id', '=', node.id)
       .execute();
   }
+  await replaceClaims(
+    tx,
+    drafts.map(({ node, claims }) => ({ node: node.id, before: node.claims, after: claims })),
+  );
+  await saveAcknowledged(tx, drafts.filter(acknowledges));
+}
+
+async function saveAcknowledged(tx: Transaction, drafts: readonly Draft[]): Promise<void> {
+  if (drafts.length === 0) return;
+  const ids = drafts.map(({ node }) => node.id);
+  const serials = drafts.map(({ node }) => node.document?.serial ?? 0);
+  const agreed = drafts.map(({ node }) => JSON.stringify(Object.fromEntries(node.document?.content ?? [])));
+  await sql`update node_documents set acknowledged = true, agreed = given.agreed::jsonb from unnest(${ids}::text[], ${serials}::bigint[], ${agreed}::text[]) as given (id, serial, agreed) where node_documents.node_id = given.id and node_documents.serial = given.serial`.execute(
+    tx,
+  );
 }
 
 function acknowledges({ node, acknowledged }: Draft): boolean {
@@ -231,14 +255,16 @@ function applyDraft(draft: Draft, nowMs: number): void {
   const { node, declaration, address } = draft;
   if (acknowledges(draft) && node.document !== undefined)
     node.document = { ...node.document, acknowledged: true, agreed: node.document.content };
+  if (draft.drained !== undefined && draft.drained.epoch === node.document?.epoch)
+    node.drained = { serial: draft.drained.serial, pools: draft.drained.pools };
   node.claims = draft.claims;
   node.lastSeenAtMs = nowMs;
   if (address !== undefined) node.address = address;
   if (declaration === undefined) return;
-  node.declarationSerial = declaration.serial;
-  node.consent = declaration.consent;
-  node.concurrency = declaration.concurrency;
-  node.agentVersion = declaration.agentVersion;
+  node.declarationSerial = declaration.body.serial;
+  node.consent = declaration.body.consent;
+  node.concurrency = declaration.body.concurrency;
+  node.agentVersion = declaration.body.agentVersion;
 }
 
 interface LinkChanges {

@@ -1,44 +1,103 @@
 /**
  * How many nodes each pool considered, and why the others are not in it: the counts that a caller reads when nobody is
- * eligible. Kept by difference, so that a node's change costs its own pools only.
+ * eligible. Kept by difference, so that a node's change costs its own pools only, and in one byte a (node, pool), so that
+ * pairs that are no members cost next to nothing.
  */
 export interface Exclusions {
-  /** Replaces what one node counts for; `reason` null: an active member in the table. Pools not named: not considered. */
-  update(node: string, reasons: ReadonlyMap<string, string | null>): void;
+  /**
+   * What one node counts for in some pools: a reason, or null for a member in the table, or undefined where the pool does
+   * not consider it. Pools that are not named stay as they are.
+   */
+  update(node: string, reasons: Iterable<readonly [pool: string, reason: string | null | undefined]>): void;
+  /** The node is gone. */
+  forget(node: string): void;
+  /** The pool is gone. */
+  drop(pool: string): void;
   of(pool: string): { readonly candidates: number; readonly excluded: Readonly<Record<string, number>> };
 }
 
+const NOT_CONSIDERED = 0;
+const MEMBER = 1;
+/** Codes of reasons begin here; a byte holds 254 of them, and there are some twenty. */
+const FIRST_REASON = 2;
+const MAX_CODE = 255;
+const OTHER = 'other';
+
 export function createExclusions(): Exclusions {
-  const byNode = new Map<string, ReadonlyMap<string, string | null>>();
-  const byPool = new Map<string, Map<string | null, number>>();
-  const add = (pool: string, reason: string | null, difference: 1 | -1): void => {
-    const counts = byPool.get(pool) ?? new Map<string | null, number>();
-    byPool.set(pool, counts);
-    const next = (counts.get(reason) ?? 0) + difference;
-    if (next === 0) counts.delete(reason);
-    else counts.set(reason, next);
+  const codes = new Map<string, number>();
+  const reasons: string[] = [];
+  const slots = new Map<string, number>();
+  const freeSlots: number[] = [];
+  const byNode = new Map<string, Uint8Array>();
+  /** Counts by code, for every slot. */
+  const bySlot: Uint32Array[] = [];
+
+  const codeOf = (reason: string): number => {
+    const known = codes.get(reason);
+    if (known !== undefined) return known;
+    const code = FIRST_REASON + reasons.length;
+    if (code >= MAX_CODE) return codeOf(OTHER);
+    reasons.push(reason);
+    codes.set(reason, code);
+    return code;
   };
+  codeOf(OTHER);
+  const slotOf = (pool: string): number => {
+    const known = slots.get(pool);
+    if (known !== undefined) return known;
+    const slot = freeSlots.pop() ?? bySlot.length;
+    bySlot[slot] = new Uint32Array(MAX_CODE + 1);
+    slots.set(pool, slot);
+    return slot;
+  };
+  const rowOf = (node: string, slot: number): Uint8Array => {
+    const row = byNode.get(node);
+    if (row !== undefined && row.length > slot) return row;
+    const wider = new Uint8Array(Math.max(16, 2 ** Math.ceil(Math.log2(slot + 1))));
+    if (row !== undefined) wider.set(row);
+    byNode.set(node, wider);
+    return wider;
+  };
+  const count = (slot: number, code: number, difference: 1 | -1): void => {
+    const counts = bySlot[slot];
+    if (counts !== undefined && code !== NOT_CONSIDERED) counts[code] = (counts[code] ?? 0) + difference;
+  };
+
   return {
-    update(node, reasons) {
-      const before = byNode.get(node) ?? new Map<string, string | null>();
-      for (const [pool, reason] of before) {
-        if (reasons.has(pool) && reasons.get(pool) === reason) continue;
-        add(pool, reason, -1);
+    update(node, entries) {
+      for (const [pool, reason] of entries) {
+        const code = reason === undefined ? NOT_CONSIDERED : reason === null ? MEMBER : codeOf(reason);
+        const slot = slotOf(pool);
+        const row = rowOf(node, slot);
+        const before = row[slot] ?? NOT_CONSIDERED;
+        if (before === code) continue;
+        count(slot, before, -1);
+        count(slot, code, 1);
+        row[slot] = code;
       }
-      for (const [pool, reason] of reasons) {
-        if (before.has(pool) && before.get(pool) === reason) continue;
-        add(pool, reason, 1);
-      }
-      if (reasons.size === 0) byNode.delete(node);
-      else byNode.set(node, new Map(reasons));
+    },
+    forget(node) {
+      byNode.get(node)?.forEach((code, slot) => count(slot, code, -1));
+      byNode.delete(node);
+    },
+    drop(pool) {
+      const slot = slots.get(pool);
+      if (slot === undefined) return;
+      slots.delete(pool);
+      for (const row of byNode.values()) if (slot < row.length) row[slot] = NOT_CONSIDERED;
+      freeSlots.push(slot);
     },
     of(pool) {
-      const counts = byPool.get(pool) ?? new Map<string | null, number>();
+      const counts = bySlot[slots.get(pool) ?? -1];
       let candidates = 0;
       const excluded: Record<string, number> = {};
-      for (const [reason, count] of [...counts].sort(([a], [b]) => String(a).localeCompare(String(b)))) {
-        candidates += count;
-        if (reason !== null) excluded[reason] = count;
+      if (counts !== undefined) {
+        candidates = counts[MEMBER] ?? 0;
+        for (const reason of [...reasons].sort()) {
+          const nodes = counts[codes.get(reason) ?? NOT_CONSIDERED] ?? 0;
+          if (nodes > 0) excluded[reason] = nodes;
+          candidates += nodes;
+        }
       }
       return { candidates, excluded };
     },

@@ -1,90 +1,22 @@
 /** The state table of the protocol, transition by transition. Random fleets and event orders are in tests/promises. */
 import { type Consent, NO_CONSENT } from '@subcloud/policy/consent';
-import { compilePolicy } from '@subcloud/policy/decide';
-import type { Claim } from '@subcloud/policy/facts';
-import { DEFAULT_MAX_AGE_MS, type SubcloudSpec } from '@subcloud/policy/manifest';
-import type { PrincipalId } from '@subcloud/policy/principal';
+import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import { describe, expect, it } from 'vitest';
+import { INVITATION_VALID_MS, OFFLINE_AT_MOST_MS, SUSPENDED_AT_MOST_MS, reconcileNode } from './reconcile.ts';
 import {
-  INVITATION_VALID_MS,
-  type Membership,
-  OFFLINE_AT_MOST_MS,
-  type ReconcileResult,
-  SUSPENDED_AT_MOST_MS,
-  type SubcloudPolicy,
-  reconcileNode,
-} from './reconcile.ts';
-
-const NOW = 1_800_000_000_000;
-const OPEN = { mode: 'open', autoJoin: true } as const;
-const ASKED = { mode: 'open', autoJoin: false } as const;
-const PRIVATE = { mode: 'private', autoJoin: false } as const;
-
-interface Given extends Partial<Pick<SubcloudPolicy, 'participation' | 'isolation' | 'owner'>> {
-  readonly nodes?: SubcloudSpec['nodes'];
-}
-
-function subcloud(name: string, given: Given = {}): SubcloudPolicy {
-  const policy = compilePolicy({ models: {}, nodes: given.nodes ?? {} });
-  const { owner = 'org:acme', participation = OPEN, isolation = 'shared' } = given;
-  return { id: `sub_${name}`, name, owner, participation, isolation, policy };
-}
-const GLOBAL: SubcloudPolicy = {
-  ...subcloud('global'),
-  id: 'global',
-  owner: null,
-};
-const LAB = 'sub_lab';
-const GOLD = { labels: { tier: 'gold' } };
-
-function claims(tier: string, more: Partial<Claim> = {}): readonly Claim[] {
-  const common = { id: 'clm', source: 'declared', issuer: 'node:nod_1', issuedAt: NOW, confirmedAt: NOW } as const;
-  return [
-    { ...common, expiresAt: null, fact: 'models', value: ['lab/small'] },
-    { ...common, expiresAt: null, fact: 'labels', value: { tier }, ...more } as Claim,
-  ];
-}
-
-interface Situation {
-  readonly consent?: Partial<Consent>;
-  readonly claims?: readonly Claim[];
-  readonly operator?: PrincipalId;
-  readonly lastSeenAt?: number | null;
-  readonly memberships?: Readonly<Record<string, Partial<Membership>>>;
-  readonly nowMs?: number;
-  readonly absenceCounts?: boolean;
-}
-
-function membership(given: Partial<Membership>): Membership {
-  const { state = 'active' } = given;
-  const activeSinceMs = state === 'invited' ? null : NOW - 1_000;
-  return { state, reason: 'joined', sinceMs: NOW - 1_000, activeSinceMs, assigned: state === 'invited', ...given };
-}
-
-function reconcile(subclouds: readonly SubcloudPolicy[], given: Situation = {}): ReconcileResult {
-  const operator = given.operator ?? 'user:op';
-  return reconcileNode({
-    node: {
-      id: 'nod_1',
-      operator,
-      consent: { ...NO_CONSENT, global: true, autoJoin: 'all', isolation: 'isolate', ...given.consent },
-      facts: {
-        nodeId: 'nod_1',
-        operator,
-        claims: given.claims ?? claims('gold'),
-        lastSeenAt: given.lastSeenAt ?? null,
-      },
-    },
-    memberships: new Map(Object.entries(given.memberships ?? {}).map(([id, partial]) => [id, membership(partial)])),
-    subclouds,
-    nowMs: given.nowMs ?? NOW,
-    absenceCounts: given.absenceCounts ?? true,
-  });
-}
-
-function states(result: ReconcileResult): Record<string, string> {
-  return Object.fromEntries([...result.memberships].map(([id, { state, reason }]) => [id, `${state}: ${reason}`]));
-}
+  ASKED,
+  GLOBAL,
+  GOLD,
+  LAB,
+  NOW,
+  PRIVATE,
+  claims,
+  reconcile,
+  states,
+  subcloud,
+  type Given,
+  type Situation,
+} from './testing/situation.ts';
 
 describe('a node that is no member', () => {
   it('joins an open Subcloud that takes it by itself, and the global network beside it', () => {
@@ -100,6 +32,8 @@ describe('a node that is no member', () => {
       sinceMs: NOW,
       activeSinceMs: NOW,
       assigned: false,
+      cooldownFromMs: null,
+      drainsTo: null,
     });
   });
 
@@ -215,14 +149,23 @@ describe('an active member', () => {
       sinceMs: NOW,
       activeSinceMs: NOW - 1_000,
       assigned: false,
+      cooldownFromMs: null,
+      drainsTo: null,
     });
   });
 
-  it('leaves at once when its operator says no, also while suspended', () => {
-    for (const state of ['active', 'suspended'] as const) {
-      const result = reconcile([subcloud('lab')], { memberships: { [LAB]: { state } }, consent: { autoJoin: 'none' } });
-      expect(states(result)).toEqual({ [LAB]: 'left: consent' });
-    }
+  it('drains when its operator says no, and has left when nothing is in flight; while suspended it leaves at once', () => {
+    const no = { consent: { autoJoin: 'none' } } as const;
+    expect(states(reconcile([subcloud('lab')], { ...no, memberships: active }))).toEqual({
+      [LAB]: 'draining: consent',
+    });
+    const nothing = [
+      { ...no, memberships: active, drained: ['lab'] },
+      { ...no, memberships: active, lastSeenAt: NOW - 10 },
+      { ...no, memberships: { [LAB]: { state: 'suspended' } } },
+    ] as const;
+    for (const given of nothing)
+      expect(states(reconcile([subcloud('lab')], given))).toEqual({ [LAB]: 'left: consent' });
   });
 
   it('leaves when a revision isolates more than its operator agreed to', () => {
@@ -348,7 +291,7 @@ describe('a membership that ended', () => {
   });
 
   it('holds nothing', () => {
-    for (const state of ['left', 'removed', 'invited'] as const) {
+    for (const state of ['left', 'removed', 'invited', 'requested'] as const) {
       const lab = subcloud('lab', { isolation: 'isolate', participation: PRIVATE });
       const result = reconcile([lab, GLOBAL], { memberships: { [LAB]: { state, activeSinceMs: null } } });
       expect(result.memberships.get('global')?.state).toBe('active');

@@ -2,65 +2,42 @@
  * The reconciler: stored memberships, facts, policies, consents and the time in, memberships out. Level-triggered and
  * pure: run at any time, twice, in full or for one node, it comes to the same result, so one pass is a fixpoint.
  *
- * One node is reconciled at a time. Subclouds first; then what they hold of the node; then `global`, which is reconciled
- * like an open, auto-joining, shared Subcloud and has no row while a Subcloud holds the node.
+ * One node is reconciled at a time. First the Subclouds that keep models to themselves, in the order in which they win a
+ * model that two of them want; then the other Subclouds, in any order; then `global`, which is reconciled like an open,
+ * auto-joining, shared Subcloud and has no row while a Subcloud holds the node.
  */
-import { type Consent, type Isolation, consentsByName, consentsToAutoJoin } from '@subcloud/policy/consent';
-import { type CompiledPolicy, type Decision, decide, firstFailing } from '@subcloud/policy/decide';
-import { type NodeFacts, nextChangeMs } from '@subcloud/policy/facts';
+import {
+  type ConsentQuestion,
+  consentsByName,
+  consentsToAutoJoin,
+  offersModel,
+  refuses,
+} from '@subcloud/policy/consent';
+import { type Admission, admits } from '@subcloud/policy/decide';
+import { nextChangeMs } from '@subcloud/policy/facts';
 import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
+import { compileGlob } from '@subcloud/policy/glob';
 import type { PrincipalId } from '@subcloud/policy/principal';
-import type { MembershipState } from '@subcloud/contract/routes/shapes';
+import {
+  type Membership,
+  type ReconcileInput,
+  type SubcloudPolicy,
+  type Verdict,
+  hasExpired,
+  holds,
+  presence,
+} from './membership.ts';
+import { membershipDueMs, nextMembership } from './next-membership.ts';
 
-export const INVITATION_VALID_MS = 7 * 86_400_000;
-export const SUSPENDED_AT_MOST_MS = 7 * 86_400_000;
-export const OFFLINE_AT_MOST_MS = 7 * 86_400_000;
-
-export interface Membership {
-  readonly state: MembershipState;
-  readonly reason: string;
-  readonly sinceMs: number;
-  /** First became active in this membership; isolation is held from then until it ends. Null: never. */
-  readonly activeSinceMs: number | null;
-  /** The owner assigned or invited the node. */
-  readonly assigned: boolean;
-}
-
-export interface SubcloudPolicy {
-  readonly id: string;
-  readonly name: string;
-  /** Null for the global network. */
-  readonly owner: PrincipalId | null;
-  readonly participation: { readonly mode: 'open' | 'private'; readonly autoJoin: boolean };
-  readonly isolation: Isolation;
-  readonly policy: CompiledPolicy;
-}
-
-export interface NodeState {
-  readonly id: string;
-  readonly operator: PrincipalId;
-  readonly consent: Consent;
-  /** `lastSeenAt` is null while the node has a link. */
-  readonly facts: NodeFacts;
-}
-
-export interface ReconcileInput {
-  readonly node: NodeState;
-  readonly memberships: ReadonlyMap<string, Membership>;
-  /** All Subclouds that exist, and `global` as one of them (the one without an owner). */
-  readonly subclouds: Iterable<SubcloudPolicy>;
-  readonly nowMs: number;
-  /** False until control has heard from the gateways after its start: absence alone changes nothing before. */
-  readonly absenceCounts: boolean;
-}
-
-export interface Verdict {
-  readonly decision: Decision;
-  /** Whether operator and owner both say yes, and in what words. */
-  readonly permits: boolean;
-  /** Why the node is not an active member, or why it is: a clause's name, `consent`, `isolation`, `not invited`, `joined`, … */
-  readonly reason: string;
-}
+export {
+  DRAIN_TIMEOUT_MS,
+  INVITATION_VALID_MS,
+  OFFLINE_AT_MOST_MS,
+  SUSPENDED_AT_MOST_MS,
+  cuts,
+  holds,
+} from './membership.ts';
+export type { Membership, NodeState, ReconcileInput, SubcloudPolicy, Verdict } from './membership.ts';
 
 export interface MembershipChange {
   readonly subcloudId: string;
@@ -71,6 +48,7 @@ export interface MembershipChange {
 export interface ReconcileResult {
   readonly memberships: ReadonlyMap<string, Membership>;
   readonly changes: readonly MembershipChange[];
+  /** Of the Subclouds that were decided. */
   readonly verdicts: ReadonlyMap<string, Verdict>;
   /** When to look again even if nothing happens, ms; null: never by time alone. */
   readonly dueMs: number | null;
@@ -81,34 +59,42 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
   const memberships = new Map(input.memberships);
   const verdicts = new Map<string, Verdict>();
   const changes: MembershipChange[] = [];
-  const known = new Set<string>();
-  let global: SubcloudPolicy | undefined;
-  let heldBy: string | undefined;
+  const { known, global, keepers, others, maxAgesMs, auditAgesMs } = sortOut(input);
+  let dueMs: number | null = null;
+  const dueAt = (atMs: number | null): void => {
+    if (atMs !== null) dueMs = dueMs === null ? atMs : Math.min(dueMs, atMs);
+  };
   // Every claim counts, not only those that a decision rests on: one that contradicts them may expire first.
-  let dueMs = nextChangeMs(input.node.facts, { maxAgeMs: DEFAULT_MAX_AGE_MS, now: input.nowMs });
+  for (const maxAgeMs of maxAgesMs) {
+    dueAt(nextChangeMs(input.node.facts, { maxAgeMs, auditAgesMs: [...auditAgesMs], now: input.nowMs }));
+  }
 
   const settle = (subcloud: SubcloudPolicy, next: Membership | null, verdict: Verdict): void => {
     const before = memberships.get(subcloud.id) ?? null;
-    verdicts.set(subcloud.id, verdict);
+    verdicts.set(subcloud.id, { ...verdict, reason: reasonOf(next, verdict) });
     if (!same(before, next)) changes.push({ subcloudId: subcloud.id, from: before, to: next });
     if (next === null) memberships.delete(subcloud.id);
-    else memberships.set(subcloud.id, next);
-    dueMs = earliest(dueMs, dueOf(next, input));
+    else {
+      memberships.set(subcloud.id, next);
+      dueAt(membershipDueMs(next, subcloud, input));
+    }
   };
 
-  for (const subcloud of input.subclouds) {
-    known.add(subcloud.id);
-    if (subcloud.owner === null) {
-      global = subcloud;
-      continue;
+  const scope = decidesAll(input, keepers) ? undefined : input.scope;
+  const kept: Keeper[] = [];
+  let isHeld = false;
+  for (const subcloud of [...keepers, ...others]) {
+    const stored = memberships.get(subcloud.id);
+    if (scope?.has(subcloud.id) === false) {
+      if (stored !== undefined) dueAt(membershipDueMs(stored, subcloud, input));
+    } else {
+      const verdict = judge(input, subcloud, stored, kept);
+      settle(subcloud, nextMembership(input, subcloud, stored, verdict), verdict);
     }
-    const verdict = judge(input, subcloud, memberships.get(subcloud.id), subcloud.owner);
-    const next = nextMembership(input, subcloud, memberships.get(subcloud.id), verdict);
-    settle(subcloud, next, {
-      ...verdict,
-      reason: next !== null && next.state !== 'left' ? next.reason : verdict.reason,
-    });
-    if (subcloud.isolation !== 'shared' && next !== null && holds(next)) heldBy ??= subcloud.id;
+    const now = memberships.get(subcloud.id);
+    if (now === undefined || !holds(now)) continue;
+    if (subcloud.isolation !== 'shared') isHeld = true;
+    if (subcloud.policy.models.isPrivate) kept.push(namesOf(subcloud));
   }
   // A membership of a Subcloud that is gone ends with it, whatever the order in which the two were stored.
   for (const [subcloudId, membership] of memberships) {
@@ -119,124 +105,143 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
       reason: 'subcloud deleted',
       sinceMs: input.nowMs,
       assigned: false,
+      cooldownFromMs: membership.activeSinceMs === null ? membership.cooldownFromMs : input.nowMs,
+      drainsTo: null,
     };
     changes.push({ subcloudId, from: membership, to: ended });
     memberships.set(subcloudId, ended);
   }
   if (global !== undefined) {
-    const decision = decide(global.policy, input.node.facts, input.nowMs);
-    const permits = input.node.consent.global;
-    if (heldBy !== undefined) settle(global, null, { decision, permits, reason: 'isolation' });
-    else {
-      const verdict: Verdict = {
-        decision,
-        permits,
-        reason: permits ? (firstFailing(decision) ?? presence(input)) : 'consent',
-      };
-      const next = nextMembership(input, global, memberships.get(global.id), verdict);
-      settle(global, next, {
-        ...verdict,
-        reason: next !== null && next.state !== 'left' ? next.reason : verdict.reason,
-      });
-    }
+    const verdict = judge(input, global, memberships.get(global.id), kept);
+    if (isHeld) settle(global, null, { ...verdict, reason: 'isolation' });
+    else settle(global, nextMembership(input, global, memberships.get(global.id), verdict), verdict);
   }
   return { memberships, changes, verdicts, dueMs };
 }
 
-/** Isolation is held from the first `active` until the membership ends, suspension included. */
-export function holds(membership: Membership): boolean {
-  return membership.activeSinceMs !== null && (membership.state === 'active' || membership.state === 'suspended');
+interface SortedOut {
+  readonly known: ReadonlySet<string>;
+  readonly global: SubcloudPolicy | undefined;
+  /** Those that keep models to themselves: the earlier `activeSince` first, then by id; who would join now comes as of now. */
+  readonly keepers: readonly SubcloudPolicy[];
+  readonly others: readonly SubcloudPolicy[];
+  readonly maxAgesMs: ReadonlySet<number>;
+  readonly auditAgesMs: ReadonlySet<number>;
+}
+
+function sortOut({ subclouds, memberships, nowMs }: ReconcileInput): SortedOut {
+  const known = new Set<string>();
+  const keepers: SubcloudPolicy[] = [];
+  const others: SubcloudPolicy[] = [];
+  const maxAgesMs = new Set([DEFAULT_MAX_AGE_MS]);
+  const auditAgesMs = new Set<number>();
+  let global: SubcloudPolicy | undefined;
+  for (const subcloud of subclouds) {
+    known.add(subcloud.id);
+    maxAgesMs.add(subcloud.policy.maxAgeMs);
+    for (const ageMs of subcloud.policy.models.auditAgesMs) auditAgesMs.add(ageMs);
+    if (subcloud.owner === null) global = subcloud;
+    else if (subcloud.policy.models.isPrivate) keepers.push(subcloud);
+    else others.push(subcloud);
+  }
+  const heldFromMs = ({ id }: SubcloudPolicy): number => {
+    const stored = memberships.get(id);
+    return stored !== undefined && holds(stored) ? (stored.activeSinceMs ?? nowMs) : nowMs;
+  };
+  keepers.sort((a, b) => heldFromMs(a) - heldFromMs(b) || (a.id < b.id ? -1 : 1));
+  return { known, global, keepers, others, maxAgesMs, auditAgesMs };
+}
+
+/** What one that keeps models to itself has, or may get, changes what all others may offer. */
+function decidesAll({ scope, memberships }: ReconcileInput, keepers: readonly SubcloudPolicy[]): boolean {
+  if (scope === undefined) return true;
+  return keepers.some(({ id }) => {
+    const stored = memberships.get(id);
+    return scope.has(id) || (stored !== undefined && holds(stored));
+  });
+}
+
+/** Whether the list of one that keeps its models names this id, whatever is known of the weights. */
+type Keeper = (id: string) => boolean;
+const keeperOf = new WeakMap<readonly string[], Keeper>();
+
+function namesOf({ allows }: SubcloudPolicy): Keeper {
+  if (allows === undefined) return () => true;
+  const known = keeperOf.get(allows);
+  if (known !== undefined) return known;
+  const globs = allows.map(compileGlob);
+  const names: Keeper = (id) => globs.some((matches) => matches(id));
+  keeperOf.set(allows, names);
+  return names;
 }
 
 function judge(
   input: ReconcileInput,
   subcloud: SubcloudPolicy,
   stored: Membership | undefined,
-  owner: PrincipalId,
+  kept: readonly Keeper[],
 ): Verdict {
   const { node } = input;
-  const decision = decide(subcloud.policy, node.facts, input.nowMs);
-  const question = { name: subcloud.name, owner, isolation: subcloud.isolation };
-  const assigned =
-    stored?.assigned === true &&
-    stored.state !== 'left' &&
-    stored.state !== 'removed' &&
-    !invitationExpired(stored, input.nowMs);
-  const open = subcloud.participation.mode === 'open';
-  const permits =
-    consentsByName(node.consent, question) ||
-    (open && subcloud.participation.autoJoin && consentsToAutoJoin(node.consent, question)) ||
-    (assigned && node.operator === owner);
-  const ownerAdmits = open || assigned;
-  const reason = !ownerAdmits ? 'not invited' : !permits ? 'consent' : (firstFailing(decision) ?? presence(input));
-  return { decision, permits, reason };
-}
-
-/** Who was away for so long that its membership would end begins none. */
-function presence({ node, nowMs, absenceCounts }: ReconcileInput): 'joined' | 'offline' {
-  const { lastSeenAt } = node.facts;
-  return absenceCounts && lastSeenAt !== null && nowMs - lastSeenAt >= OFFLINE_AT_MOST_MS ? 'offline' : 'joined';
-}
-
-function invitationExpired({ state, sinceMs }: Membership, nowMs: number): boolean {
-  return state === 'invited' && nowMs - sinceMs >= INVITATION_VALID_MS;
-}
-
-/** The state table of the protocol for the states that are in force. */
-function nextMembership(
-  input: ReconcileInput,
-  subcloud: SubcloudPolicy,
-  stored: Membership | undefined,
-  verdict: Verdict,
-): Membership | null {
-  const { nowMs } = input;
-  const admitted = verdict.permits && verdict.reason === 'joined';
-  const move = (state: MembershipState, reason: string, more: Partial<Membership> = {}): Membership => {
-    const base: Membership = stored ?? { state, reason, sinceMs: nowMs, activeSinceMs: null, assigned: false };
-    return { ...base, ...more, state, reason, sinceMs: stored?.state === state ? base.sinceMs : nowMs };
-  };
-  const ended = (reason: string): Membership => move('left', reason, { assigned: false });
-  switch (stored?.state) {
-    case undefined:
-      return admitted ? move('active', 'joined', { activeSinceMs: nowMs }) : null;
-    case 'invited': {
-      const expired = invitationExpired(stored, nowMs);
-      if (admitted) return move('active', 'joined', { activeSinceMs: nowMs, assigned: stored.assigned && !expired });
-      return expired
-        ? ended('invitation expired')
-        : move('invited', verdict.reason === 'joined' ? 'consent' : verdict.reason);
-    }
-    case 'active':
-    case 'suspended': {
-      if (!verdict.permits) return ended('consent');
-      if (presence(input) === 'offline') return ended('offline');
-      if (admitted) return move('active', stored.state === 'active' ? stored.reason : 'eligible again');
-      if (stored.state === 'suspended' && nowMs - stored.sinceMs >= SUSPENDED_AT_MOST_MS)
-        return ended('suspended too long');
-      return move('suspended', verdict.reason);
-    }
-    case 'left':
-      // An open Subcloud takes a node again once its operator's standing consent and its facts allow it.
-      if (subcloud.participation.mode !== 'open' || !admitted) return stored;
-      if (stored.reason === 'offline' && input.node.facts.lastSeenAt !== null) return stored;
-      return move('active', 'joined', { activeSinceMs: nowMs });
-    case 'removed':
-      return stored;
+  const admission = admits(subcloud.policy, node.facts, input.nowMs);
+  const { decision, without } = offered(admission, input, subcloud, kept);
+  const because = without ?? decision.failing ?? presence(input);
+  const { owner } = subcloud;
+  if (owner === null) {
+    const permits = node.consent.global;
+    const reason = permits ? because : 'consent';
+    return { decision, permits, asks: false, refused: false, overreaches: false, reason };
   }
+  const question = questionOf(subcloud, owner);
+  const assigned = isAssigned(stored, input.nowMs);
+  const open = subcloud.participation.mode === 'open';
+  const refused = refuses(node.consent, subcloud.name);
+  const asks = consentsByName(node.consent, question);
+  const takesItself = open && subcloud.participation.autoJoin;
+  const permitted = (asked: ConsentQuestion): boolean =>
+    consentsByName(node.consent, asked) || (takesItself && consentsToAutoJoin(node.consent, asked));
+  const permits = !refused && (permitted(question) || (assigned && node.operator === owner));
+  const overreaches = !permits && permitted({ ...question, isolation: 'shared', private: false });
+  const reason = !open && !assigned ? 'not invited' : !permits ? 'consent' : because;
+  return { decision, permits, asks, refused, overreaches, reason };
 }
 
-function dueOf(next: Membership | null, input: ReconcileInput): number | null {
-  let due: number | null = null;
-  if (next?.state === 'invited') due = earliest(due, next.sinceMs + INVITATION_VALID_MS);
-  if (next?.state === 'suspended') due = earliest(due, next.sinceMs + SUSPENDED_AT_MOST_MS);
-  const { lastSeenAt } = input.node.facts;
-  if (lastSeenAt !== null && (next?.state === 'active' || next?.state === 'suspended'))
-    due = earliest(due, lastSeenAt + OFFLINE_AT_MOST_MS);
-  return due;
+/** What the operator is asked about this Subcloud. */
+export function questionOf(subcloud: SubcloudPolicy, owner: PrincipalId): ConsentQuestion {
+  const { name, isolation, labels, allows, policy } = subcloud;
+  return { name, owner, isolation, private: policy.models.isPrivate, labels: labels ?? {}, models: allows };
 }
 
-function earliest(a: number | null, b: number | null): number | null {
-  return a === null ? b : b === null ? a : Math.min(a, b);
+function isAssigned(stored: Membership | undefined, nowMs: number): boolean {
+  if (stored === undefined || !stored.assigned || hasExpired(stored, nowMs)) return false;
+  return stored.state !== 'left' && stored.state !== 'removed';
+}
+
+/** Less what the operator does not offer in this pool, and less what Subclouds keep that come before it. */
+function offered(
+  admission: Admission,
+  { node }: ReconcileInput,
+  { name }: SubcloudPolicy,
+  kept: readonly Keeper[],
+): { readonly decision: Admission; readonly without: 'consent' | 'private' | null } {
+  const offers = offersModel(node.consent, name);
+  if (!admission.eligible || (offers === null && kept.length === 0)) return { decision: admission, without: null };
+  const permitted = offers === null ? admission.models : admission.models.filter(offers);
+  const models = permitted.filter((model) => !kept.some((names) => names(model)));
+  if (models.length > 0) return { decision: { ...admission, models }, without: null };
+  return {
+    decision: { eligible: false, models, failing: null },
+    without: permitted.length === 0 ? 'consent' : 'private',
+  };
+}
+
+/** Why the node is not in, in the words that are counted. */
+function reasonOf(next: Membership | null, { permits, reason }: Verdict): string {
+  if (next === null) return reason;
+  if (next.state === 'draining') return 'draining';
+  if (next.state !== 'left') return next.reason;
+  // Where nothing is in the way but the time.
+  if (!permits || reason !== 'joined') return reason;
+  return next.reason === 'offline' || next.cooldownFromMs === null ? next.reason : 'cooldown';
 }
 
 function same(a: Membership | null, b: Membership | null): boolean {
@@ -246,6 +251,8 @@ function same(a: Membership | null, b: Membership | null): boolean {
     a.reason === b.reason &&
     a.sinceMs === b.sinceMs &&
     a.activeSinceMs === b.activeSinceMs &&
-    a.assigned === b.assigned
+    a.assigned === b.assigned &&
+    a.cooldownFromMs === b.cooldownFromMs &&
+    a.drainsTo === b.drainsTo
   );
 }

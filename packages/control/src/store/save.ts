@@ -1,6 +1,7 @@
 /** What a pass writes: memberships with an event each, and node documents. Memberships go in one transaction; documents are
  * independent of each other. */
-import type { MembershipChange } from '../membership/reconcile.ts';
+import { sql } from 'kysely';
+import type { Membership, MembershipChange } from '../membership/reconcile.ts';
 import type { DocumentRecord } from '../world/world.ts';
 import type { Database } from './database.ts';
 import { type NewEvent, insertEvents } from './events.ts';
@@ -15,19 +16,7 @@ export async function saveMemberships(
 ): Promise<void> {
   await db.transaction().execute(async (tx) => {
     const upserts = changes.flatMap(({ node, subcloudId, to }) =>
-      to === null
-        ? []
-        : [
-            {
-              node_id: node,
-              subcloud_id: subcloudId,
-              state: to.state,
-              reason: to.reason,
-              since: to.sinceMs,
-              active_since: to.activeSinceMs,
-              assigned: to.assigned,
-            },
-          ],
+      to === null ? [] : [membershipRow(node, subcloudId, to)],
     );
     for (let start = 0; start < upserts.length; start += BATCH) {
       await tx
@@ -40,13 +29,19 @@ export async function saveMemberships(
             since: row.ref('excluded.since'),
             active_since: row.ref('excluded.active_since'),
             assigned: row.ref('excluded.assigned'),
+            cooldown_from: row.ref('excluded.cooldown_from'),
+            drains_to: row.ref('excluded.drains_to'),
           })),
         )
         .execute();
     }
-    for (const { node, subcloudId, to } of changes) {
-      if (to === null)
-        await tx.deleteFrom('memberships').where('node_id', '=', node).where('subcloud_id', '=', subcloudId).execute();
+    const ended = changes.filter(({ to }) => to === null);
+    if (ended.length > 0) {
+      const nodes = ended.map(({ node }) => node);
+      const subclouds = ended.map(({ subcloudId }) => subcloudId);
+      await sql`delete from memberships using unnest(${nodes}::text[], ${subclouds}::text[]) as given (node, subcloud) where memberships.node_id = given.node and memberships.subcloud_id = given.subcloud`.execute(
+        tx,
+      );
     }
     const events = changes
       .filter(({ from, to }) => from?.state !== to?.state)
@@ -62,6 +57,20 @@ export async function saveMemberships(
       );
     await insertEvents(tx, events, nowMs);
   });
+}
+
+export function membershipRow(node: string, subcloudId: string, membership: Membership) {
+  return {
+    node_id: node,
+    subcloud_id: subcloudId,
+    state: membership.state,
+    reason: membership.reason,
+    since: membership.sinceMs,
+    active_since: membership.activeSinceMs,
+    assigned: membership.assigned,
+    cooldown_from: membership.cooldownFromMs,
+    drains_to: membership.drainsTo,
+  };
 }
 
 export async function saveDocuments(

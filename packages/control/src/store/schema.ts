@@ -14,6 +14,34 @@ interface NodeTable {
   declaration_serial: number;
   consent: JSONColumnType<object> | null;
   concurrency: number | null;
+  declaration: JSONColumnType<object> | null;
+}
+interface AttesterTable {
+  name: string;
+  public_key: string;
+  owner: string | null;
+  facts: JSONColumnType<object>;
+  operators: JSONColumnType<object> | null;
+  created_at: number;
+  created_by: string;
+  revoked_at: number | null;
+}
+interface ClaimTable {
+  id: string;
+  node_id: string | null;
+  digest: string | null;
+  fact: string;
+  value: JSONColumnType<object>;
+  source: string;
+  issuer: string;
+  issuer_owner: string | null;
+  issued_at: number;
+  confirmed_at: number;
+  expires_at: number | null;
+  document: JSONColumnType<object> | null;
+  content_hash: string | null;
+  revoked_at: number | null;
+  revoked_by: string | null;
 }
 interface TokenColumns {
   id: string;
@@ -47,17 +75,8 @@ export interface Schema {
     uses: Generated<number>;
   };
   nodes: NodeTable;
-  claims: {
-    id: string;
-    node_id: string;
-    fact: string;
-    value: JSONColumnType<object>;
-    source: string;
-    issuer: string;
-    issued_at: number;
-    confirmed_at: number;
-    expires_at: number | null;
-  };
+  attesters: AttesterTable;
+  claims: ClaimTable;
   subclouds: {
     id: string;
     name: string;
@@ -85,6 +104,8 @@ export interface Schema {
     since: number;
     active_since: number | null;
     assigned: boolean;
+    cooldown_from: number | null;
+    drains_to: string | null;
   };
   subcloud_tokens: TokenColumns & { subcloud_id: string };
   node_documents: {
@@ -97,6 +118,18 @@ export interface Schema {
     acknowledged: boolean;
     issued_at: number;
   };
+  domains: { id: string; owner: string | null; number: number; deleted_at: number | null };
+  domain_versions: {
+    domain_id: string;
+    number: number;
+    version: string;
+    title: string;
+    members: JSONColumnType<string[]>;
+    unclear: JSONColumnType<string[]>;
+    created_at: number;
+    created_by: string;
+  };
+  drafts: { subcloud_id: string; source: string; content_hash: string; created_at: number; created_by: string };
   places: { cidr: string; country: string; subdivision: string | null };
   events: {
     id: Generated<number>;

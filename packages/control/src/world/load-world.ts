@@ -1,14 +1,16 @@
 /** The world as the store has it, at start. */
 import { consentSchema } from '@subcloud/policy/consent';
-import type { Claim } from '@subcloud/policy/facts';
-import { subcloudManifest } from '@subcloud/policy/manifest';
+import { networkManifest, subcloudManifest } from '@subcloud/policy/manifest';
+import type { PlaceRegistry } from '@subcloud/policy/place-registry';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { signedDocument, nodeDocument } from '@subcloud/contract/documents';
 import type { CredentialRow } from '@subcloud/contract/table';
 import type { Membership } from '../membership/reconcile.ts';
-import { type PoolModels, termsOf } from '../compile/sequence.ts';
+import { type PoolModels, drainingTerms, termsOf } from '../compile/sequence.ts';
 import type { Database } from '../store/database.ts';
-import { globalRecord, subcloudRecord } from './subcloud-record.ts';
+import { loadClaims } from '../facts/load-claims.ts';
+import { globalRecord, networkRecord, subcloudRecord } from './subcloud-record.ts';
+import { type DomainRecord, registryFor } from './domains.ts';
 import { type DocumentRecord, GLOBAL_ID, type World } from './world.ts';
 
 export async function loadWorld(db: Database): Promise<World> {
@@ -21,6 +23,10 @@ export async function loadWorld(db: Database): Promise<World> {
     subcloudByName: new Map([['global', GLOBAL_ID]]),
     credentials: new Map(),
     places: [],
+    attesters: new Map(),
+    audits: new Map(),
+    revokedStatements: new Map(),
+    domains: await loadDomains(db),
     links: new Map(),
   };
   await loadSubclouds(db, world);
@@ -33,6 +39,43 @@ export async function loadWorld(db: Database): Promise<World> {
     ...(subdivision === null ? {} : { subdivision }),
   }));
   return world;
+}
+
+async function loadDomains(db: Database): Promise<Map<string, DomainRecord>> {
+  const rows = await db
+    .selectFrom('domains')
+    .innerJoin('domain_versions', (join) =>
+      join.onRef('domain_versions.domain_id', '=', 'domains.id').onRef('domain_versions.number', '=', 'domains.number'),
+    )
+    .select([
+      'domains.id',
+      'domains.owner',
+      'domains.number',
+      'domain_versions.version',
+      'domain_versions.title',
+      'domain_versions.members',
+      'domain_versions.unclear',
+      'domain_versions.created_at',
+      'domain_versions.created_by',
+    ])
+    .where('domains.deleted_at', 'is', null)
+    .execute();
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      {
+        id: row.id,
+        owner: row.owner as PrincipalId | null,
+        number: row.number,
+        version: row.version,
+        title: row.title,
+        members: row.members,
+        unclear: row.unclear,
+        createdAtMs: row.created_at,
+        createdBy: row.created_by,
+      },
+    ]),
+  );
 }
 
 async function loadSubclouds(db: Database, world: World): Promise<void> {
@@ -53,19 +96,45 @@ async function loadSubclouds(db: Database, world: World): Promise<void> {
     .where('subclouds.deleted_at', 'is', null)
     .where('subclouds.id', '!=', GLOBAL_ID)
     .execute();
+  await loadNetworkRevision(db, world);
+  const registries = new Map<PrincipalId, PlaceRegistry>();
   for (const row of rows) {
-    const record = subcloudRecord({
-      id: row.id,
-      owner: row.owner as PrincipalId,
-      revision: row.revision,
-      createdAtMs: row.created_at,
-      updatedAtMs: row.updated_at,
-      manifest: subcloudManifest.parse(row.manifest),
-      source: row.source,
-    });
+    const owner = row.owner as PrincipalId;
+    const registry = registries.get(owner) ?? registryFor(world.domains.values(), owner);
+    registries.set(owner, registry);
+    const record = subcloudRecord(
+      {
+        id: row.id,
+        owner,
+        revision: row.revision,
+        createdAtMs: row.created_at,
+        updatedAtMs: row.updated_at,
+        manifest: subcloudManifest.parse(row.manifest),
+        source: row.source,
+      },
+      registry,
+    );
     world.subclouds.set(record.id, record);
     world.subcloudByName.set(record.name, record.id);
   }
+}
+
+/** The first revision of the global network is the default and is in no table. */
+async function loadNetworkRevision(db: Database, world: World): Promise<void> {
+  const row = await db
+    .selectFrom('subclouds')
+    .innerJoin('revisions', (join) =>
+      join.onRef('revisions.subcloud_id', '=', 'subclouds.id').onRef('revisions.number', '=', 'subclouds.revision'),
+    )
+    .select(['subclouds.revision', 'subclouds.created_at', 'subclouds.updated_at'])
+    .select(['revisions.manifest', 'revisions.source'])
+    .where('subclouds.id', '=', GLOBAL_ID)
+    .executeTakeFirst();
+  if (row === undefined) return;
+  const { revision, created_at: createdAtMs, updated_at: updatedAtMs, source } = row;
+  const manifest = networkManifest.parse(row.manifest);
+  const stored = { revision, createdAtMs, updatedAtMs, manifest, source };
+  world.subclouds.set(GLOBAL_ID, networkRecord(stored, registryFor(world.domains.values(), null)));
 }
 
 async function loadNodes(db: Database, world: World): Promise<void> {
@@ -102,30 +171,27 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       claims: [],
       memberships: new Map(),
       document: undefined,
-      verdicts: new Map(),
+      drained: { serial: 0, pools: [] },
+      admitted: new Map(),
+      facts: undefined,
       dueMs: null,
       lossVersion: 0,
     });
   }
-  const claims = await db
-    .selectFrom('claims')
-    .select(['id', 'node_id', 'fact', 'value', 'source', 'issuer', 'issued_at', 'confirmed_at', 'expires_at'])
-    .execute();
-  for (const row of claims) {
-    world.nodes.get(row.node_id)?.claims.push({
-      id: row.id,
-      fact: row.fact,
-      value: row.value,
-      source: row.source,
-      issuer: row.issuer,
-      issuedAt: row.issued_at,
-      confirmedAt: row.confirmed_at,
-      expiresAt: row.expires_at,
-    } as unknown as Claim);
-  }
+  await loadClaims(db, world);
   const memberships = await db
     .selectFrom('memberships')
-    .select(['node_id', 'subcloud_id', 'state', 'reason', 'since', 'active_since', 'assigned'])
+    .select([
+      'node_id',
+      'subcloud_id',
+      'state',
+      'reason',
+      'since',
+      'active_since',
+      'assigned',
+      'cooldown_from',
+      'drains_to',
+    ])
     .execute();
   for (const row of memberships) {
     const node = world.nodes.get(row.node_id);
@@ -136,6 +202,8 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       sinceMs: row.since,
       activeSinceMs: row.active_since,
       assigned: row.assigned,
+      cooldownFromMs: row.cooldown_from,
+      drainsTo: row.drains_to as Membership['drainsTo'],
     };
     (node.memberships as Map<string, Membership>).set(row.subcloud_id, membership);
   }
@@ -166,7 +234,10 @@ function documentRecord(row: {
     tableVersion: row.table_version,
     document,
     content: new Map(body.memberships.map(({ pool, models }) => [pool, models])),
-    terms: new Map(body.memberships.map((membership) => [membership.pool, termsOf(membership)])),
+    terms: new Map([
+      ...body.memberships.map((membership): [string, string] => [membership.pool, termsOf(membership)]),
+      ...drainingTerms(body.draining),
+    ]),
     agreed: new Map(Object.entries(row.agreed as Record<string, string[]>)) satisfies PoolModels,
     acknowledged: row.acknowledged,
     issuedAtMs: row.issued_at,

@@ -29,7 +29,11 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.subclouds, fresh.subclouds);
   replace(world.subcloudByName, fresh.subcloudByName);
   replace(world.credentials, fresh.credentials);
+  replace(world.domains, fresh.domains);
   world.places = fresh.places;
+  replace(world.attesters, fresh.attesters);
+  replace(world.audits, fresh.audits);
+  replace(world.revokedStatements, fresh.revokedStatements);
   for (const id of world.links.keys()) if (!world.nodes.has(id)) world.links.delete(id);
   stageCredentials(world, table);
   return [...ids];

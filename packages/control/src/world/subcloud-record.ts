@@ -2,9 +2,20 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
 import { compilePolicy } from '@subcloud/policy/decide';
-import { GLOBAL_POOL, GLOBAL_SPEC, type SubcloudManifest } from '@subcloud/policy/manifest';
+import {
+  GLOBAL_POOL,
+  GLOBAL_SPEC,
+  type NetworkManifest,
+  type SubcloudManifest,
+  networkManifest,
+} from '@subcloud/policy/manifest';
+import { BUILT_IN_PLACES, type PlaceRegistry } from '@subcloud/policy/place-registry';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import { durationMs } from '@subcloud/policy/units';
 import { GLOBAL_ID, type SubcloudRecord } from './world.ts';
+
+/** An allow-list that is not there, as one. */
+const ANY: readonly string[] = ['**'];
 
 export interface StoredRevision {
   readonly id: string;
@@ -16,9 +27,10 @@ export interface StoredRevision {
   readonly source: string;
 }
 
-export function subcloudRecord(stored: StoredRevision): SubcloudRecord {
+/** `registry`: what place names mean to this owner. Throws PlaceListError for a name that it does not hold. */
+export function subcloudRecord(stored: StoredRevision, registry: PlaceRegistry = BUILT_IN_PLACES): SubcloudRecord {
   const { metadata, spec } = stored.manifest;
-  const policy = compilePolicy(spec);
+  const policy = compilePolicy(spec, { owner: stored.owner, registry });
   return {
     id: stored.id,
     name: metadata.name,
@@ -27,9 +39,13 @@ export function subcloudRecord(stored: StoredRevision): SubcloudRecord {
     createdAtMs: stored.createdAtMs,
     updatedAtMs: stored.updatedAtMs,
     manifest: stored.manifest,
+    network: null,
     source: stored.source,
     effectiveHash: sha256(canonicalJson({ manifest: stored.manifest, domains: policy.domains })),
     participation: spec.participation,
+    cooldownMs: durationMs(spec.participation.cooldown),
+    labels: metadata.labels ?? {},
+    allows: spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: spec.isolation,
     access: spec.access,
     policy,
@@ -37,24 +53,43 @@ export function subcloudRecord(stored: StoredRevision): SubcloudRecord {
 }
 
 /** The hash of what the owner wrote, whatever its spelling. */
-export function contentHash(manifest: SubcloudManifest): string {
+export function contentHash(manifest: SubcloudManifest | NetworkManifest): string {
   return sha256(canonicalJson(manifest));
 }
 
-/** The pool `global` under the Network manifest's default. */
+/** The pool `global` under the Network manifest's default, which is its first revision. */
 export function globalRecord(createdAtMs: number): SubcloudRecord {
-  const policy = compilePolicy(GLOBAL_SPEC);
+  const manifest = networkManifest.parse({ apiVersion: 'subcloud/v1', kind: 'Network' });
+  const source = 'apiVersion: subcloud/v1\nkind: Network\n';
+  return networkRecord({ revision: 1, createdAtMs, updatedAtMs: createdAtMs, manifest, source });
+}
+
+export interface StoredNetworkRevision extends Omit<StoredRevision, 'id' | 'owner' | 'manifest'> {
+  readonly manifest: NetworkManifest;
+}
+
+/** The pool `global` under a Network manifest. `registry` holds the network's own domains and no owner's. */
+export function networkRecord(
+  stored: StoredNetworkRevision,
+  registry: PlaceRegistry = BUILT_IN_PLACES,
+): SubcloudRecord {
+  const { manifest } = stored;
+  const policy = compilePolicy(manifest.spec, { owner: null, registry });
   return {
     id: GLOBAL_ID,
     name: GLOBAL_POOL,
     owner: null,
-    revision: 1,
-    createdAtMs,
-    updatedAtMs: createdAtMs,
+    revision: stored.revision,
+    createdAtMs: stored.createdAtMs,
+    updatedAtMs: stored.updatedAtMs,
     manifest: null,
-    source: 'apiVersion: subcloud/v1\nkind: Network\n',
-    effectiveHash: sha256(canonicalJson({ manifest: GLOBAL_SPEC, domains: policy.domains })),
+    network: manifest,
+    source: stored.source,
+    effectiveHash: sha256(canonicalJson({ manifest, domains: policy.domains })),
     participation: GLOBAL_SPEC.participation,
+    cooldownMs: durationMs(GLOBAL_SPEC.participation.cooldown),
+    labels: {},
+    allows: manifest.spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: GLOBAL_SPEC.isolation,
     access: GLOBAL_SPEC.access,
     policy,

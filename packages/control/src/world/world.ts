@@ -7,11 +7,13 @@ import type { SignedDocument } from '@subcloud/contract/documents';
 import type { CredentialRow } from '@subcloud/contract/table';
 import type { Consent } from '@subcloud/policy/consent';
 import type { CompiledPolicy } from '@subcloud/policy/decide';
-import type { Claim } from '@subcloud/policy/facts';
-import type { SubcloudManifest } from '@subcloud/policy/manifest';
+import type { Claim, NodeFacts } from '@subcloud/policy/facts';
+import type { NetworkManifest, SubcloudManifest } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import type { RevokedStatement } from '../facts/claims.ts';
 import type { PoolModels } from '../compile/sequence.ts';
-import type { Membership, Verdict } from '../membership/reconcile.ts';
+import type { Membership } from '../membership/reconcile.ts';
+import type { DomainRecord } from './domains.ts';
 
 export interface NodeRecord {
   readonly id: string;
@@ -26,15 +28,26 @@ export interface NodeRecord {
   /** Null until the first declaration: no consent to anything. */
   consent: Consent | null;
   concurrency: number | null;
+  /** Those in force; the audits of the digests that it serves are among them. */
   claims: Claim[];
   memberships: ReadonlyMap<string, Membership>;
   document: DocumentRecord | undefined;
-  /** Not stored: the last pass's verdicts by Subcloud id. */
-  verdicts: ReadonlyMap<string, Verdict>;
+  /** Not stored: pools in which the agent has nothing in flight, of those that the document of this serial is draining. */
+  drained: { readonly serial: number; readonly pools: readonly string[] };
+  /** Not stored: what the last pass admitted of active memberships, by Subcloud id. */
+  admitted: ReadonlyMap<string, Admitted>;
+  /** Not stored: the facts as policies read them, see facts-of.ts. */
+  facts: NodeFacts | undefined;
   /** Not stored: when to look again though nothing happens. */
   dueMs: number | null;
   /** Not stored: the table version in which the node last lost something; 0 when nothing since start. */
   lossVersion: number;
+}
+
+export interface Admitted {
+  readonly models: readonly string[];
+  /** Earliest expiry of the claims that it rests on. */
+  readonly validUntil: number | null;
 }
 
 export interface DocumentRecord {
@@ -56,11 +69,17 @@ export interface SubcloudRecord {
   readonly revision: number;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
-  /** Null for the global network, whose manifest is the default. */
+  /** Null for the global network, whose manifest is `network`. */
   readonly manifest: SubcloudManifest | null;
+  /** Of the global network alone. */
+  readonly network: NetworkManifest | null;
   readonly source: string;
   readonly effectiveHash: string;
   readonly participation: { readonly mode: 'open' | 'private'; readonly autoJoin: boolean };
+  readonly cooldownMs: number;
+  /** What an operator's rule may read of it. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly allows: readonly string[];
   readonly isolation: 'shared' | 'isolate';
   readonly access: { readonly tokens: boolean };
   readonly policy: CompiledPolicy;
@@ -77,6 +96,18 @@ export interface PlaceRecord {
   readonly subdivision?: string;
 }
 
+export interface AttesterRecord {
+  readonly name: string;
+  readonly publicKey: string;
+  /** Null: the network's. Else what it says counts in Subclouds of this principal alone. */
+  readonly owner: PrincipalId | null;
+  readonly facts: ReadonlySet<string>;
+  /** Operators about whose nodes it may attest; null: all. */
+  readonly operators: ReadonlySet<string> | null;
+  readonly createdAtMs: number;
+  readonly revokedAtMs: number | null;
+}
+
 export interface World {
   readonly networkId: string;
   readonly epoch: number;
@@ -86,6 +117,14 @@ export interface World {
   /** By SHA-256 hex of the secret. */
   readonly credentials: Map<string, CredentialRow>;
   places: readonly PlaceRecord[];
+  /** By name, revoked ones too. The network itself, which signs as `network`, is none of them. */
+  readonly attesters: Map<string, AttesterRecord>;
+  /** Audits in force by model digest. Each node that serves the digest has them among its claims as well. */
+  readonly audits: Map<string, readonly Claim[]>;
+  /** By node id: what agents and measurements said that was revoked. */
+  readonly revokedStatements: Map<string, readonly RevokedStatement[]>;
+  /** Places that people have named, by id. */
+  readonly domains: Map<string, DomainRecord>;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
 }

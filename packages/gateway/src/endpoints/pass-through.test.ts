@@ -1,6 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type RequestListener, createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { codeOf, startTestGateway } from '@subcloud/testkit/test-gateway';
 import { expect, test } from 'vitest';
-import { belongsToControl } from './pass-through.ts';
+import { belongsToControl, passThrough } from './pass-through.ts';
 
 test('pages and API pass to control with the credential, and with the address that the gateway saw', async () => {
   await using t = await startTestGateway();
@@ -68,3 +74,48 @@ test.each([
   expect(codeOf(await t.call({ path, method }))).toBe(code);
   expect(node.requests).toEqual([]);
 });
+
+test('an answer before the end of a body arrives whole, and the next request is not read as the rest of that body', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pass-'));
+  const socketPath = join(folder, 'api.sock');
+  const control = await listening(
+    (incoming, response) => {
+      if (incoming.url === '/api/refused') response.writeHead(413).end('too large');
+      else incoming.pipe(response);
+    },
+    { path: socketPath },
+  );
+  const { pass, close } = passThrough(socketPath);
+  const gateway = await listening(pass, { host: '127.0.0.1', port: 0 });
+  const { port } = gateway.address() as AddressInfo;
+  const send = async (path: string, body: string, length: number): Promise<readonly [number | undefined, string]> => {
+    const sent = request({ port, path, method: 'POST', headers: { 'content-length': length } });
+    sent.on('error', () => undefined);
+    sent.write(body);
+    if (body.length === length) sent.end();
+    const answer = await new Promise<Parameters<RequestListener>[0]>((resolve) => sent.once('response', resolve));
+    return [answer.statusCode, await text(answer)];
+  };
+  try {
+    for (const body of ['first', 'second', 'third']) {
+      expect(await send('/api/refused', 'only so much', 100_000)).toEqual([413, 'too large']);
+      expect(await send('/api/echo', body, body.length)).toEqual([200, body]);
+    }
+  } finally {
+    close();
+    for (const server of [gateway, control]) {
+      server.closeAllConnections();
+      server.close();
+    }
+    rmSync(folder, { recursive: true });
+  }
+});
+
+async function listening(
+  listener: RequestListener,
+  where: { readonly path: string } | { readonly host: string; readonly port: number },
+): Promise<ReturnType<typeof createServer>> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(where, resolve));
+  return server;
+}

@@ -24,6 +24,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 /** What would be another path after decoding or normalising is none of ours. */
 const NOT_NORMAL = /%2e|%2f|%5c|\\|\/\/|\/\.{1,2}(?:\/|$)/i;
 
+const MAX_BODY_BYTES = 2_097_152;
+
 export interface PassThrough {
   readonly matches: (path: string) => boolean;
   readonly pass: (incoming: IncomingMessage, response: ServerResponse) => void;
@@ -46,6 +48,13 @@ export function belongsToControl(path: string): boolean {
 }
 
 function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, response: ServerResponse): void {
+  // No route of control takes as much; what is larger is refused here, and read to its end so that the answer arrives.
+  if (Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES) {
+    incoming.resume();
+    const message = `The control API takes at most ${MAX_BODY_BYTES} bytes.`;
+    sendError(response, new AppError('client.too_large', { message }));
+    return;
+  }
   const headers = withoutHopByHop(incoming.headers);
   // Control believes this header on this socket, so nobody else may set it.
   headers[CLIENT_ADDRESS_HEADER] = plainAddress(incoming.socket.remoteAddress);
@@ -54,14 +63,22 @@ function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, respo
   const onward = request({ agent, socketPath, path: incoming.url, method: incoming.method, headers });
   const fail = (): void => {
     onward.destroy();
+    incoming.resume();
     if (response.headersSent) response.destroy();
     else sendError(response, new AppError('platform.control_unavailable', { retryAfterS: 1 }));
   };
-  onward.on('error', fail);
+  let answered = false;
+  onward.on('error', () => (answered ? undefined : fail()));
   onward.on('response', (answer) => {
+    answered = true;
+    // What control did not wait for of the body is no longer wanted: a refused upload is told so, whole.
+    incoming.unpipe(onward);
+    incoming.resume();
     response.writeHead(answer.statusCode ?? 502, withoutHopByHop(answer.headers));
     answer.on('error', fail);
     answer.on('aborted', fail);
+    // A connection on which a body is still owed is never used again: control would read the next request as that body.
+    answer.on('end', () => (onward.writableFinished ? undefined : onward.destroy()));
     answer.pipe(response);
   });
   response.on('close', () => {

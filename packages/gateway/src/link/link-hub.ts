@@ -38,6 +38,7 @@ export interface LinkHub {
   /** Acts on rows that came or went: wakes hellos that wait, pushes documents, closes links of nodes that are gone. */
   tableChanged(change: TableChange): void;
   states(): LinkStates;
+  /** The last words of all agents that control may have forgotten. */
   declarations(): readonly ReportEvent[];
   /** GOAWAY to all; resolves when every session has closed, or destroys them after `maxMs`. */
   close(maxMs: number): Promise<void>;
@@ -168,6 +169,7 @@ class Hub implements LinkHub {
         epoch: hello.epoch,
         serial: hello.serial,
         declaration: undefined,
+        drained: undefined,
         reports,
         publicKey: hello.publicKey,
       };
@@ -206,6 +208,9 @@ class Hub implements LinkHub {
       case 'declaration':
         link.declaration = message.document;
         return this.#options.report({ type: 'declaration', node, document: message.document });
+      case 'drained':
+        link.drained = { epoch: message.epoch, serial: message.serial, pools: message.pools };
+        return this.#options.report({ ...link.drained, type: 'drained', node });
       case 'document-acknowledged':
         link.epoch = message.epoch;
         link.serial = message.serial;
@@ -275,9 +280,10 @@ class Hub implements LinkHub {
   }
 
   declarations(): readonly ReportEvent[] {
-    return [...this.#links.values()].flatMap(({ node, declaration }) =>
-      declaration === undefined ? [] : [{ type: 'declaration' as const, node, document: declaration }],
-    );
+    return [...this.#links.values()].flatMap(({ node, declaration, drained }) => [
+      ...(declaration === undefined ? [] : [{ type: 'declaration' as const, node, document: declaration }]),
+      ...(drained === undefined ? [] : [{ ...drained, type: 'drained' as const, node }]),
+    ]);
   }
 
   async close(maxMs: number): Promise<void> {

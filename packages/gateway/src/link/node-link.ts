@@ -18,6 +18,8 @@ export interface NodeLink {
   epoch: number;
   serial: number;
   declaration: SignedDocument | undefined;
+  /** The last word of the agent on pools that it is leaving; control may ask for it again. */
+  drained: { readonly epoch: number; readonly serial: number; readonly pools: string[] } | undefined;
 }
 
 export const LINK_DEAD_AFTER_MS = HEARTBEAT_MS * HEARTBEATS_MISSED;

@@ -14,13 +14,15 @@ export interface ActiveRequest {
   deadlineMs: number;
   credentialHash: string | undefined;
   timeout: AppError;
+  /** Where its answer comes from now. */
+  dispatched: { readonly pool: string; readonly node: string; readonly cut: AbortController } | undefined;
 }
 
 export interface ActiveRequests {
   add(request: ActiveRequest): void;
   remove(request: ActiveRequest): void;
   readonly size: number;
-  /** Cuts what was started with a credential that the table no longer has. */
+  /** Cuts what was started with a credential that the table no longer has, and answers of nodes that may see nothing of the pool any more. */
   tableChanged(change: TableChange): void;
   /** Resolves when none is left, or cuts the rest after `maxMs`. */
   drained(maxMs: number): Promise<void>;
@@ -43,7 +45,9 @@ export function activeRequests(clock: Clock): ActiveRequests {
     get size() {
       return active.size;
     },
-    tableChanged({ whole, credentials, table }) {
+    tableChanged({ whole, credentials, table, cuts }) {
+      for (const { dispatched } of cuts.size === 0 ? [] : active)
+        if (dispatched !== undefined && cuts.has(`${dispatched.pool}/${dispatched.node}`)) dispatched.cut.abort();
       if (!whole && credentials.size === 0) return;
       for (const { controller, credentialHash } of active) {
         if (credentialHash === undefined || table.credentials.get(credentialHash) !== undefined) continue;

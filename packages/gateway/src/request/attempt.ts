@@ -34,7 +34,7 @@ export type AttemptOutcome =
   /** Before the first byte. */
   | { readonly kind: 'failed'; readonly reason: string }
   /** After it. */
-  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'interrupted'; readonly cut: boolean }
   /** The request's own signal. */
   | { readonly kind: 'aborted'; readonly reason: AppError };
 
@@ -46,6 +46,8 @@ export interface AttemptInput {
   readonly answer: Answer;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** The node may not answer this pool any more: the try ends as a node that broke off does. */
+  readonly cut: AbortSignal;
   /** The first byte is here: begin the answer. */
   readonly onFirstByte: (status: number, headers: IncomingHttpHeaders) => void;
   /** The node is alive: move the request's deadline on. */
@@ -91,6 +93,7 @@ class Attempt {
       this.#onBroken();
     });
     signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#input.cut.addEventListener('abort', this.#onCut, { once: true });
     stream.end(body);
   }
 
@@ -118,13 +121,26 @@ class Attempt {
     // An empty body ends properly only where the stream did; a reset shows up as its code.
     if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.#onBroken();
     if (!answer.begun) this.#begin();
-    this.#settle(answer.complete ? { kind: 'answered' } : { kind: 'interrupted' });
+    this.#settle(answer.complete ? { kind: 'answered' } : this.#interrupted());
   };
 
   readonly #onBroken = (): void => {
     if (this.#settled) return;
-    this.#settle(this.#input.answer.begun ? { kind: 'interrupted' } : { kind: 'failed', reason: 'link broke' });
+    this.#settle(
+      this.#input.answer.begun
+        ? this.#interrupted()
+        : { kind: 'failed', reason: this.#input.cut.aborted ? 'withdrawn' : 'link broke' },
+    );
   };
+
+  readonly #onCut = (): void => {
+    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#onBroken();
+  };
+
+  #interrupted(): AttemptOutcome {
+    return { kind: 'interrupted', cut: this.#input.cut.aborted };
+  }
 
   readonly #onAbort = (): void => {
     const reason = AppError.from(this.#input.signal.reason);
@@ -174,6 +190,7 @@ class Attempt {
     if (this.#settled) return;
     this.#settled = true;
     this.#input.signal.removeEventListener('abort', this.#onAbort);
+    this.#input.cut.removeEventListener('abort', this.#onCut);
     this.#resolve(outcome);
   }
 }

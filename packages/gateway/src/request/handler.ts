@@ -56,7 +56,7 @@ export async function handleInference(
     const poolId = admission.pool.id;
     const input = { identity, hash, choice, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
-    await conclude(deps, identity, response, scanned.model, served, trace);
+    await conclude(deps, identity, response, served, trace);
   } catch (error) {
     const appError = AppError.from(error);
     if (appError.code === 'platform.internal') deps.log.error({ err: error, requestId: identity.requestId }, 'fault');
@@ -75,6 +75,7 @@ function begin(deps: RequestDeps, identity: RequestIdentity, response: ServerRes
     controller: new AbortController(),
     deadlineMs: identity.startedMs + deps.bodyTimeoutMs,
     credentialHash: undefined,
+    dispatched: undefined,
     timeout: new AppError('client.invalid_request', { message: 'The body did not arrive in time.' }),
   };
   deps.active.add(active);
@@ -89,11 +90,10 @@ async function conclude(
   deps: RequestDeps,
   identity: RequestIdentity,
   response: ServerResponse,
-  model: string,
   served: Served,
   trace: DecisionTrace,
 ): Promise<void> {
-  const { outcome, answer } = served;
+  const { outcome, answer, model } = served;
   switch (outcome.kind) {
     case 'refused': {
       decide(deps, trace, `engine ${outcome.status}`, outcome.status);
@@ -117,13 +117,17 @@ async function conclude(
     }
     case 'interrupted':
     case 'aborted': {
-      const error = outcome.kind === 'aborted' ? outcome.reason : new AppError('upstream.interrupted');
+      const error = outcome.kind === 'aborted' ? outcome.reason : interruption(outcome);
       if (!answer.begun) throw error;
       breakOff(response, served, error);
       await account(deps, identity, model, served, error.status);
       decide(deps, trace, error.code, error.status);
     }
   }
+}
+
+function interruption({ cut }: { readonly cut: boolean }): AppError {
+  return new AppError(cut ? 'upstream.withdrawn' : 'upstream.interrupted');
 }
 
 function breakOff(response: ServerResponse, { answer }: Served, error: AppError): void {

@@ -21,7 +21,9 @@ export function listModels(
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, poolName);
     const { table, pool } = admit(deps.present, credentialHash(request.headers), choice);
-    const ids = [...(table.poolIndexes.get(pool.name)?.byModel.keys() ?? [])].sort();
+    const served = table.poolIndexes.get(pool.name)?.byModel;
+    const aliases = Object.entries(pool.aliases ?? {}).filter(([, id]) => served?.has(id) === true);
+    const ids = [...(served?.keys() ?? []), ...aliases.map(([alias]) => alias)].sort();
     const data = ids.map((id) => ({ id, object: 'model', created: 0, owned_by: pool.name }));
     const body = JSON.stringify({ object: 'list', data });
     response.writeHead(200, {

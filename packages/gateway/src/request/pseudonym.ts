@@ -3,6 +3,7 @@
  * ids are not public, so the name of a node in one pool says nothing about its name in another.
  */
 import { hash } from 'node:crypto';
+import { pseudonymFrom, pseudonymText } from '@subcloud/contract/pseudonym';
 import type { MemberRow, PoolRow } from '@subcloud/contract/table';
 
 const known = new WeakMap<MemberRow, { readonly poolId: string; readonly text: string }>();
@@ -10,7 +11,7 @@ const known = new WeakMap<MemberRow, { readonly poolId: string; readonly text: s
 export function pseudonymOf(pool: PoolRow, member: MemberRow): string {
   const before = known.get(member);
   if (before !== undefined && before.poolId === pool.id) return before.text;
-  const text = `n-${hash('sha256', `subcloud/v1/pseudonym\n${pool.id}\n${member.node}`).slice(0, 16)}`;
+  const text = pseudonymFrom(hash('sha256', pseudonymText(pool.id, member.node)));
   known.set(member, { poolId: pool.id, text });
   return text;
 }

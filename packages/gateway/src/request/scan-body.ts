@@ -43,6 +43,16 @@ export function scanBody(bytes: Buffer): ScannedBody {
   return { model, stream, bytes: asked ?? bytes, hidesUsage: asked !== undefined };
 }
 
+/** The same body for the network id that an alias stands for. */
+export function withModel(scanned: ScannedBody, model: string): ScannedBody {
+  const scan = scanTopLevel(scanned.bytes, READ_BODY_KEYS);
+  const span = scan.ok ? scan.values.get('model') : undefined;
+  if (span === undefined) throw new AppError('client.invalid_body');
+  const { bytes } = scanned;
+  const name = Buffer.from(JSON.stringify(model));
+  return { ...scanned, model, bytes: Buffer.concat([bytes.subarray(0, span.start), name, bytes.subarray(span.end)]) };
+}
+
 function isNull(bytes: Buffer, { start, end }: ScannedValue): boolean {
   return bytes.toString('latin1', start, end) === 'null';
 }

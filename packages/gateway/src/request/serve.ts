@@ -8,6 +8,7 @@ import type { ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
 import { LINK_HEADERS } from '@subcloud/contract/link';
+import type { PoolRow } from '@subcloud/contract/table';
 import { type Pick, pick } from '../schedule/pick.ts';
 import { membersServing } from '../table/routing-table.ts';
 import type { ActiveRequest } from './active-requests.ts';
@@ -22,7 +23,7 @@ import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import type { RequestDeps } from './request-deps.ts';
 import type { PoolChoice } from './resolve-pool.ts';
-import type { ScannedBody } from './scan-body.ts';
+import { type ScannedBody, withModel } from './scan-body.ts';
 
 const MAX_RETRIES = 2;
 /** Longest wait for a node's first byte, and between two of them: whole answers of large models take minutes. */
@@ -46,6 +47,8 @@ export interface ServeInput {
 export interface Served {
   readonly admission: Admission;
   readonly picked: Pick;
+  /** Network id, whatever name the caller used. */
+  readonly model: string;
   readonly answer: Answer;
   readonly outcome: Exclude<AttemptOutcome, { kind: 'failed' }>;
   readonly headers: Readonly<Record<string, string>>;
@@ -53,26 +56,31 @@ export interface Served {
 
 /** Throws AppError where nothing was sent yet and nothing will be. */
 export async function serve(deps: RequestDeps, input: ServeInput): Promise<Served> {
-  const { scanned, active } = input;
+  const { active } = input;
+  let { scanned } = input;
   const tried: string[] = [];
   const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.bytes.byteLength });
   const mayRetry = scanned.bytes.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
   active.timeout = new AppError('upstream.timeout');
   for (;;) {
-    const { admission, picked } = choose(deps, input, tried) ?? {};
-    if (admission === undefined || picked === undefined) break;
+    const { admission, picked, model } = choose(deps, input, tried) ?? {};
+    if (admission === undefined || picked === undefined || model === undefined) break;
+    if (model !== scanned.model) scanned = withModel(input.scanned, model);
+    const cut = new AbortController();
+    active.dispatched = { pool: admission.pool.name, node: picked.chosen.member.node, cut };
     const startedMs = deps.clock.monotonicMs();
     let headers: Readonly<Record<string, string>> = {};
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
     const outcome = await attempt({
       link: picked.chosen.link,
-      headers: nodeHeaders(input, admission, picked),
+      headers: nodeHeaders({ ...input, scanned }, admission, picked),
       body: scanned.bytes,
       response: input.response,
       answer,
       clock: deps.clock,
       signal: active.controller.signal,
+      cut: cut.signal,
       onProgress: () => {
         active.deadlineMs = deps.clock.monotonicMs() + IDLE_TIMEOUT_MS;
       },
@@ -87,15 +95,16 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
         answer.begin(status, engine, headers);
       },
     });
+    active.dispatched = undefined;
     const { version } = admission.table;
     input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
     if (outcome.kind === 'refused') {
-      if (outcome.verdict === 'lock') reportLock(deps, input, admission, picked, outcome);
+      if (outcome.verdict === 'lock') reportLock(deps, { ...input, scanned }, admission, picked, outcome);
       headers = answerHeaders(input.identity, admission.pool, picked.chosen.member);
-      const served = { admission, picked, answer, outcome, headers };
+      const served = { admission, picked, model, answer, outcome, headers };
       if (outcome.verdict === 'pass') return served;
       if (outcome.verdict === 'retry') refused = served;
-    } else if (outcome.kind !== 'failed') return { admission, picked, answer, outcome, headers };
+    } else if (outcome.kind !== 'failed') return { admission, picked, model, answer, outcome, headers };
     tried.push(picked.chosen.member.node);
     if (!mayRetry || tried.length > MAX_RETRIES) break;
   }
@@ -108,12 +117,13 @@ function choose(
   deps: RequestDeps,
   input: ServeInput,
   tried: readonly string[],
-): { readonly admission: Admission; readonly picked: Pick } | undefined {
+): { readonly admission: Admission; readonly picked: Pick; readonly model: string } | undefined {
   const { present, clock } = deps;
-  const { model } = input.scanned;
   const admission = admit(present, input.hash, input.choice);
   const { table, pool, credential } = admission;
   if (pool.id !== input.poolId) throw new AppError('client.not_found');
+  const model = networkId(pool, input.scanned.model);
+  input.trace.model = model;
   const view = {
     nodes: table.nodes,
     links: present.links,
@@ -135,7 +145,12 @@ function choose(
     node: picked.chosen.member.node,
     tableVersion: table.version,
   });
-  return { admission, picked };
+  return { admission, picked, model };
+}
+
+/** An alias of the pool's revision in force, or the id itself. */
+function networkId({ aliases }: PoolRow, name: string): string {
+  return aliases !== undefined && Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name;
 }
 
 /** All that a node learns of a request besides its body. */

@@ -16,7 +16,7 @@ import {
   rowKey,
 } from '@subcloud/contract/table';
 import { rowSchemas } from '@subcloud/contract/table-schemas';
-import { ShardedMap } from './sharded-map.ts';
+import { ShardedMap, type ShardedMapCollector } from './sharded-map.ts';
 
 export class TableError extends Error {
   override readonly name = 'TableError';
@@ -70,6 +70,8 @@ export interface TableChange {
   readonly documents: ReadonlyMap<string, DocumentRow | undefined>;
   /** A snapshot replaces everything: what it does not name is gone. */
   readonly whole: boolean;
+  /** `pool/node` of rows that cut answers in flight. */
+  readonly cuts: ReadonlySet<string>;
 }
 
 /** Collects the rows of one version and makes the table of them; nothing is seen before `commit`. */
@@ -85,9 +87,13 @@ export class TableBuilder {
     document: new Map(),
   };
 
+  /** A snapshot is indexed row by row as it comes, so that its commit stalls nobody, however large it is. */
+  readonly #snapshot: SnapshotTable | undefined;
+
   constructor(base: RoutingTable, mode: 'snapshot' | 'delta') {
     this.#base = mode === 'snapshot' ? EMPTY_TABLE : base;
     this.#whole = mode === 'snapshot';
+    this.#snapshot = mode === 'snapshot' ? snapshotTable() : undefined;
   }
 
   /** Throws TableError when the row is not one that this release knows. */
@@ -101,10 +107,15 @@ export class TableBuilder {
     }
     const row = parsed.data;
     if (canonicalKey(kind, key, row) !== key) throw new TableError(`a ${kind} row stands under another row's key`);
-    (this.#changes[kind] as Map<string, unknown>).set(keyRest(kind, key), row);
+    const rest = keyRest(kind, key);
+    (this.#changes[kind] as Map<string, unknown>).set(rest, row);
+    if (this.#snapshot !== undefined && !this.#snapshot.add(kind, rest, row)) {
+      throw new TableError('a snapshot has a row twice');
+    }
   }
 
   delete(key: string): void {
+    if (this.#snapshot !== undefined) throw new TableError('a snapshot deletes a row');
     const kind = kindOfKey(key);
     if (kind === undefined) throw new TableError('the table has a row of an unknown kind');
     this.#changes[kind].set(keyRest(kind, key), undefined);
@@ -113,7 +124,7 @@ export class TableBuilder {
   commit(version: number, epoch: number): TableChange {
     const { network, pool, node, member, credential, document } = this.#changes;
     const base = this.#base;
-    const table: RoutingTable = {
+    const table: RoutingTable = this.#snapshot?.done(version, epoch, network.get('')) ?? {
       version,
       epoch,
       network: network.has('') ? network.get('') : base.network,
@@ -123,8 +134,68 @@ export class TableBuilder {
       credentials: base.credentials.with(credential),
       documents: base.documents.with(document),
     };
-    return { table, nodes: node, credentials: credential, documents: document, whole: this.#whole };
+    const cuts = new Set([...member].flatMap(([rest, row]) => (row?.cut === true ? [rest] : [])));
+    return { table, nodes: node, credentials: credential, documents: document, whole: this.#whole, cuts };
   }
+}
+
+interface SnapshotTable {
+  /** False when the row is there already. */
+  readonly add: (kind: RowKind, rest: string, row: RowTypes[RowKind]) => boolean;
+  readonly done: (version: number, epoch: number, network: NetworkRow | undefined) => RoutingTable;
+}
+
+function snapshotTable(): SnapshotTable {
+  const pools = ShardedMap.collect<PoolRow>();
+  const nodes = ShardedMap.collect<NodeRow>();
+  const credentials = ShardedMap.collect<CredentialRow>();
+  const documents = ShardedMap.collect<DocumentRow>();
+  const members = new Map<string, { all: ShardedMapCollector<MemberRow>; byModel: Map<string, MemberRow[]> }>();
+  const seen = new Set<string>();
+  const addMember = (row: MemberRow): boolean => {
+    // A row that cuts is no member.
+    if (row.cut === true) return true;
+    let index = members.get(row.pool);
+    if (index === undefined) {
+      index = { all: ShardedMap.collect<MemberRow>(), byModel: new Map() };
+      members.set(row.pool, index);
+    }
+    if (!index.all.add(row.node, row)) return false;
+    for (const model of new Set(row.models)) {
+      const serving = index.byModel.get(model);
+      if (serving === undefined) index.byModel.set(model, [row]);
+      else serving.push(row);
+    }
+    return true;
+  };
+  return {
+    add(kind, rest, row) {
+      switch (kind) {
+        case 'network':
+          return !seen.has(rest) && seen.add(rest).size === 1;
+        case 'pool':
+          return pools.add(rest, row as PoolRow);
+        case 'node':
+          return nodes.add(rest, row as NodeRow);
+        case 'member':
+          return addMember(row as MemberRow);
+        case 'credential':
+          return credentials.add(rest, row as CredentialRow);
+        case 'document':
+          return documents.add(rest, row as DocumentRow);
+      }
+    },
+    done: (version, epoch, network) => ({
+      version,
+      epoch,
+      network,
+      pools: pools.done(),
+      poolIndexes: new Map([...members].map(([pool, { all, byModel }]) => [pool, { members: all.done(), byModel }])),
+      nodes: nodes.done(),
+      credentials: credentials.done(),
+      documents: documents.done(),
+    }),
+  };
 }
 
 function keyRest(kind: RowKind, key: string): string {
@@ -161,7 +232,8 @@ function indexMembers(
     const pool = key.slice(0, slash);
     let ofPool = byPool.get(pool);
     if (ofPool === undefined) byPool.set(pool, (ofPool = new Map()));
-    ofPool.set(key.slice(slash + 1), row);
+    // A row that cuts is no member.
+    ofPool.set(key.slice(slash + 1), row?.cut === true ? undefined : row);
   }
   const indexes = new Map(base);
   for (const [pool, rows] of byPool) {

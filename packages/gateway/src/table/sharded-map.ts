@@ -4,6 +4,12 @@
  */
 const SHARDS = 256;
 
+export interface ShardedMapCollector<Value> {
+  /** False when the key is there already. */
+  readonly add: (key: string, value: Value) => boolean;
+  readonly done: () => ShardedMap<Value>;
+}
+
 export class ShardedMap<Value> {
   readonly #shards: readonly ReadonlyMap<string, Value>[];
   readonly size: number;
@@ -19,6 +25,22 @@ export class ShardedMap<Value> {
       Array.from({ length: SHARDS }, () => shard),
       0,
     );
+  }
+
+  /** For a map that is made key by key and seen by nobody before it is whole. */
+  static collect<Value>(): ShardedMapCollector<Value> {
+    const shards = Array.from({ length: SHARDS }, () => new Map<string, Value>());
+    let size = 0;
+    return {
+      add(key, value) {
+        const shard = shards[shardOf(key)];
+        if (shard === undefined || shard.has(key)) return false;
+        shard.set(key, value);
+        size += 1;
+        return true;
+      },
+      done: () => new ShardedMap(shards, size),
+    };
   }
 
   get(key: string): Value | undefined {

@@ -150,8 +150,11 @@ function readLines(answer: IncomingMessage, sink: LineSink): void {
     try {
       lines.push(chunk);
     } catch (error) {
-      end(error instanceof Error ? error.message : 'a line was refused');
+      return end(error instanceof Error ? error.message : 'a line was refused');
     }
+    // A large table comes in many chunks at once: requests get a turn of the loop after each.
+    answer.pause();
+    setImmediate(() => answer.resume());
   });
   answer.on('error', () => end('the watch broke'));
   answer.on('end', () => end('control ended the watch'));

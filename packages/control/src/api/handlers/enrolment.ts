@@ -62,8 +62,10 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         claims: [],
         memberships: new Map(),
         document: undefined,
-        verdicts: new Map(),
+        admitted: new Map(),
+        facts: undefined,
         dueMs: null,
+        drained: { serial: 0, pools: [] },
         lossVersion: 0,
       };
       const record = issue(pass, node, new Map(), nowMs);

@@ -1,14 +1,17 @@
-import { NO_CONSENT, consentsByName, consentsToAutoJoin } from '@subcloud/policy/consent';
-import { isOperator, isOwner, knownSubcloud, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
+import { NO_CONSENT, consentsByName, consentsToAutoJoin, refuses } from '@subcloud/policy/consent';
+import { isOperator, isOwner, knownSubcloud, mayKnow, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
 import { decide } from '@subcloud/policy/decide';
-import { resolveFact } from '@subcloud/policy/facts';
-import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
+import { indexFacts } from '@subcloud/policy/facts';
 import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../../world/world.ts';
-import { type Handlers, iso } from '../context.ts';
-import { factsOf, servingModels, subcloudView } from '../views.ts';
+import { type Membership, questionOf } from '../../membership/reconcile.ts';
+import { verdictsOf } from '../../membership/verdicts-of.ts';
+import type { Actor } from '../../access/actor.ts';
+import { type ApiContext, type Handlers, iso, isoOrNull } from '../context.ts';
+import { factsOf, nodeWarnings, servingModels, subcloudView } from '../views.ts';
 
 export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> = {
-  explainNode({ loop, clock, pass }, { params }, actor) {
+  explainNode(context, { params }, actor) {
+    const { loop, clock, pass } = context;
     const { world } = loop;
     const node = world.nodes.get(params.node);
     const operated = node !== undefined && isOperator(actor, node);
@@ -24,7 +27,6 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
     const membership = node.memberships.get(subcloud.id);
     const models = servingModels(pass.table, subcloud.name, node.id);
     const online = isOnline(world, node.id);
-    const location = resolveFact(facts, 'location', { atLeast: 'declared', maxAgeMs: DEFAULT_MAX_AGE_MS, now: nowMs });
     return {
       subcloud: subcloud.name,
       node: node.id,
@@ -33,24 +35,31 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
       at: iso(nowMs),
       eligible: decision.eligible,
       state: membership?.state ?? null,
-      reason: membership?.reason ?? node.verdicts.get(subcloud.id)?.reason ?? 'unknown',
+      reason:
+        membership?.reason ??
+        verdictsOf(world, node, nowMs, new Set([subcloud.id])).get(subcloud.id)?.reason ??
+        'unknown',
+      since: membership === undefined ? null : iso(membership.sinceMs),
+      returnsAt: isoOrNull(returnsAtMs(subcloud, membership, nowMs)),
+      servesElsewhere: servesElsewhere(context, actor, node, subcloud),
       online,
       serving: online && models.length > 0,
       consent: consentOf(subcloud, node),
       models,
       clauses: decision.clauses.map((clause) => ({ ...clause })),
-      warnings: location.known ? [...location.warnings] : [],
+      warnings: nodeWarnings(indexFacts(facts), nowMs),
     };
   },
 
-  explainSubcloud({ loop, pass }, { params }, actor) {
+  explainSubcloud({ loop, pass, clock }, { params }, actor) {
     const { world } = loop;
     const subcloud = ownedSubcloud(actor, world, params.name);
+    const only = new Set([subcloud.id]);
     const byReason: Record<string, number> = {};
     let considered = 0;
     let offline = 0;
     for (const node of world.nodes.values()) {
-      const verdict = node.verdicts.get(subcloud.id);
+      const verdict = verdictsOf(world, node, clock.nowMs(), only).get(subcloud.id);
       if (verdict === undefined || verdict.reason === 'not invited') continue;
       considered += 1;
       const active = node.memberships.get(subcloud.id)?.state === 'active';
@@ -62,6 +71,27 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
     return { subcloud: subcloud.name, revision, considered, byState: members, byReason, models };
   },
 };
+
+/** When the cooldown ends that keeps a node from returning; null where none is counting. */
+function returnsAtMs(subcloud: SubcloudRecord, membership: Membership | undefined, nowMs: number): number | null {
+  if (membership === undefined || membership.cooldownFromMs === null) return null;
+  const endMs = membership.cooldownFromMs + subcloud.cooldownMs;
+  return endMs > nowMs ? endMs : null;
+}
+
+function servesElsewhere(
+  { loop, pass }: ApiContext,
+  actor: Actor,
+  node: NodeRecord,
+  subcloud: SubcloudRecord,
+): string[] {
+  const { world } = loop;
+  return [...world.subclouds.values()]
+    .filter(({ id, name }) => id !== subcloud.id && servingModels(pass.table, name, node.id).length > 0)
+    .filter((pool) => pool.owner === null || mayKnow(actor, pool, world))
+    .map(({ name }) => name)
+    .sort();
+}
 
 function globalOf(world: World): SubcloudRecord {
   const global = world.subclouds.get('global');
@@ -75,7 +105,9 @@ function consentOf(subcloud: SubcloudRecord, node: NodeRecord): { permits: boole
     return consent.global
       ? { permits: true, why: 'global: true' }
       : { permits: false, why: node.consent === null ? 'the agent has declared nothing yet' : 'global: false' };
-  const question = { name: subcloud.name, owner: subcloud.owner, isolation: subcloud.isolation };
+  const question = questionOf(subcloud, subcloud.owner);
+  if (refuses(consent, subcloud.name))
+    return { permits: false, why: `consent.leave in agent.yaml names ${subcloud.name}` };
   if (consentsByName(consent, question)) return { permits: true, why: `join names ${subcloud.name}` };
   const { mode, autoJoin } = subcloud.participation;
   if (mode === 'open' && autoJoin && consentsToAutoJoin(consent, question))

@@ -1,8 +1,10 @@
 import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
 import { isOperator, isOwner, knownSubcloud, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
+import { invited, removed } from '../../membership/by-owner.ts';
 import type { Membership } from '../../membership/reconcile.ts';
 import { insertEvents } from '../../store/events.ts';
+import { membershipRow } from '../../store/save.ts';
 import { GLOBAL_ID, type NodeRecord, type SubcloudRecord, type World } from '../../world/world.ts';
 import { type Handlers, page, withdrawn } from '../context.ts';
 import { memberView } from '../views.ts';
@@ -35,30 +37,16 @@ export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 're
       if (node === undefined) throw nodeNotFound(body.node);
       const nowMs = clock.nowMs();
       const stored = node.memberships.get(subcloud.id);
-      const live = stored !== undefined && stored.state !== 'left' && stored.state !== 'removed';
-      const membership: Membership = live
-        ? { ...stored, assigned: true }
-        : { state: 'invited', reason: 'consent', sinceMs: nowMs, activeSinceMs: null, assigned: true };
+      const membership = invited(stored, nowMs);
+      if (membership === undefined) {
+        const message = `${node.id} is leaving ${subcloud.name}: invite it when its answers in flight are done.`;
+        throw new AppError('client.conflict', { message });
+      }
+      const row = membershipRow(node.id, subcloud.id, membership);
       await tx
         .insertInto('memberships')
-        .values({
-          node_id: node.id,
-          subcloud_id: subcloud.id,
-          state: membership.state,
-          reason: membership.reason,
-          since: membership.sinceMs,
-          active_since: membership.activeSinceMs,
-          assigned: true,
-        })
-        .onConflict((conflict) =>
-          conflict.columns(['node_id', 'subcloud_id']).doUpdateSet({
-            state: membership.state,
-            reason: membership.reason,
-            since: membership.sinceMs,
-            active_since: membership.activeSinceMs,
-            assigned: true,
-          }),
-        )
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['node_id', 'subcloud_id']).doUpdateSet(row))
         .execute();
       await insertEvents(
         tx,
@@ -96,16 +84,10 @@ export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 're
         throw new AppError('client.not_found', { message: `${params.node} has no membership in ${params.name}.` });
       }
       const nowMs = clock.nowMs();
-      const membership: Membership = {
-        ...stored,
-        state: 'removed',
-        reason: 'removed by owner',
-        sinceMs: nowMs,
-        assigned: false,
-      };
+      const membership = removed(stored, nowMs);
       await tx
         .updateTable('memberships')
-        .set({ state: membership.state, reason: membership.reason, since: nowMs, assigned: false })
+        .set(membershipRow(node.id, subcloud.id, membership))
         .where('node_id', '=', node.id)
         .where('subcloud_id', '=', subcloud.id)
         .execute();

@@ -1,6 +1,6 @@
 import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
-import { saveClaims, withClaims } from '../../facts/claims.ts';
+import { replaceClaims, withClaims } from '../../facts/claims.ts';
 import { openLocationMeasurer } from '../../facts/measure-location.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type Handlers, withdrawn } from '../context.ts';
@@ -64,16 +64,15 @@ export const networkHandlers: Pick<Handlers, 'openapi' | 'network' | 'whoami' | 
                 },
               ],
               nowMs,
+              loop.world.revokedStatements.get(node.id),
             ),
           },
         ];
       });
-      for (const { node, claims } of measured)
-        await saveClaims(
-          tx,
-          node.id,
-          claims.filter(({ fact, source }) => fact === 'location' && source === 'measured'),
-        );
+      await replaceClaims(
+        tx,
+        measured.map(({ node, claims }) => ({ node: node.id, before: node.claims, after: claims })),
+      );
       await insertEvents(
         tx,
         [

@@ -1,29 +1,25 @@
 import { AppError } from '@subcloud/contract/errors';
 import { decisionRecord } from '@subcloud/contract/watch';
 import { sql } from 'kysely';
+import { callersRequest, fullRequest, poolOf, seesNodes } from '../explain-request.ts';
 import { type Handlers, iso } from '../context.ts';
 import { knownSubcloud } from '../../access/authorise.ts';
 
 export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEvents'> = {
-  async getRequest({ db, loop }, { params }, actor) {
+  async getRequest(context, { params }, actor) {
+    const { db, loop } = context;
     const row = await db
       .selectFrom('decisions')
-      .select(['principal', 'pool', 'record'])
+      .select(['principal', 'record'])
       .where('request_id', '=', params.id)
       .executeTakeFirst();
-    const own =
-      row !== undefined &&
-      (actor.kind === 'admin' || (actor.kind === 'principal' && row.principal === actor.principal));
-    if (!own)
-      throw new AppError('client.not_found', {
-        message: `There is no request ${params.id}, or this credential may not know of it.`,
-      });
-    const record = decisionRecord.parse(row.record);
-    if (actor.kind === 'admin') return record;
-    // A caller sees its own request, with counts: which nodes were tried is the pool owner's to know.
-    const owner = loop.world.subclouds.get(loop.world.subcloudByName.get(row.pool ?? '') ?? '')?.owner;
-    if (actor.kind === 'principal' && owner === actor.principal) return record;
-    return { ...record, notTaken: total(record.notTaken), attempts: [] };
+    const record = row === undefined ? undefined : decisionRecord.parse(row.record);
+    if (record !== undefined && seesNodes(actor, poolOf(loop.world, record))) return fullRequest(context, record);
+    if (record !== undefined && actor.kind === 'principal' && row?.principal === actor.principal)
+      return callersRequest(context, record);
+    throw new AppError('client.not_found', {
+      message: `There is no request ${params.id}, or this credential may not know of it.`,
+    });
   },
 
   async listUsage({ db }, { query }, actor) {
@@ -88,8 +84,3 @@ export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEv
     };
   },
 };
-
-function total(notTaken: Readonly<Record<string, number>>): Record<string, number> {
-  const count = Object.values(notTaken).reduce((sum, n) => sum + n, 0);
-  return count === 0 ? {} : { 'not eligible': count };
-}

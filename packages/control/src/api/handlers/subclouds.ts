@@ -1,47 +1,26 @@
 import { AppError } from '@subcloud/contract/errors';
 import { rowKey } from '@subcloud/contract/table';
-import { newId } from '@subcloud/kit/clock';
-import type { SubcloudManifest } from '@subcloud/policy/manifest';
-import { parseManifest } from '@subcloud/policy/parse-manifest';
-import type { PrincipalId } from '@subcloud/policy/principal';
-import { type Actor, actorName } from '../../access/actor.ts';
-import { isOwner, knownSubcloud, mayKnow, ownedSubcloud, requirePrincipal } from '../../access/authorise.ts';
-import type { Change, Transaction } from '../../loop.ts';
+import { actorName } from '../../access/actor.ts';
+import { knownSubcloud, mayKnow, ownedSubcloud } from '../../access/authorise.ts';
 import { insertEvents } from '../../store/events.ts';
-import { contentHash, subcloudRecord } from '../../world/subcloud-record.ts';
-import { GLOBAL_ID, type SubcloudRecord, type World } from '../../world/world.ts';
-import { type ApiContext, type Handlers, iso, page, withdrawn } from '../context.ts';
+import { GLOBAL_ID } from '../../world/world.ts';
+import { type Handlers, iso, page, withdrawn } from '../context.ts';
+import { storeRevision } from '../store-revision.ts';
 import { subcloudView } from '../views.ts';
-import { requireKnown } from './principals.ts';
 
-type Names = 'applySubcloud' | 'applyNetwork' | 'listSubclouds' | 'getSubcloud' | 'listRevisions' | 'deleteSubcloud';
-type Applied = { readonly change: 'created' | 'updated' | 'unchanged'; readonly record: SubcloudRecord };
+type Names = 'applySubcloud' | 'listSubclouds' | 'getSubcloud' | 'listRevisions' | 'deleteSubcloud';
 
 export const subcloudHandlers: Pick<Handlers, Names> = {
   async applySubcloud(context, { params, body }, actor) {
-    const parsed = parsedManifest(body.manifest, 'Subcloud');
-    if (parsed.kind !== 'Subcloud') throw wrongKind('Subcloud');
-    const { manifest } = parsed;
-    if (manifest.metadata.name !== params.name) {
-      throw new AppError('client.invalid_request', {
-        message: `The manifest declares ${manifest.metadata.name}, the path names ${params.name}.`,
-        param: 'metadata.name',
-      });
-    }
-    const { result, tableVersion } = await context.loop.change((tx) =>
-      apply(context, tx, manifest, body.manifest, body.ifRevision, actor),
-    );
+    const { manifest: source, ifRevision, maxLeavePercent } = body;
+    const request = { name: params.name, source, ifRevision, maxLeavePercent, reason: 'apply' };
+    const { result, tableVersion } = await context.loop.change((tx) => storeRevision(context, tx, request, actor));
     const withdrawal = await withdrawn(context, tableVersion);
     return {
       change: result.change,
       subcloud: subcloudView(context.loop.world, context.pass.table, result.record),
       withdrawal,
     };
-  },
-
-  applyNetwork(_context, { body }) {
-    parsedManifest(body.manifest, 'Network');
-    return { change: 'unchanged' };
   },
 
   listSubclouds({ loop, pass }, { query }, actor) {
@@ -90,6 +69,7 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
         throw new AppError('policy.forbidden', { message: 'The global network cannot be deleted.' });
       const nowMs = clock.nowMs();
       await tx.updateTable('subclouds').set({ deleted_at: nowMs }).where('id', '=', subcloud.id).execute();
+      await tx.deleteFrom('drafts').where('subcloud_id', '=', subcloud.id).execute();
       await tx
         .updateTable('subcloud_tokens')
         .set({ revoked_at: nowMs })
@@ -127,138 +107,3 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
     return withdrawn(context, tableVersion);
   },
 };
-
-async function apply(
-  context: ApiContext,
-  tx: Transaction,
-  manifest: SubcloudManifest,
-  source: string,
-  ifRevision: number | undefined,
-  actor: Actor,
-): Promise<Change<Applied>> {
-  const { loop, clock } = context;
-  const nowMs = clock.nowMs();
-  const { name } = manifest.metadata;
-  const existing = existingFor(actor, loop.world, name);
-  if (ifRevision !== undefined && ifRevision !== (existing?.revision ?? 0)) {
-    throw new AppError('client.revision_conflict', {
-      message: `${name} is at revision ${existing?.revision ?? 0}, not ${ifRevision}.`,
-    });
-  }
-  const owner = ownerOf(manifest, existing, actor);
-  await requireKnown(tx, owner);
-  const hash = contentHash(manifest);
-  if (existing?.manifest !== undefined && existing.manifest !== null && contentHash(existing.manifest) === hash) {
-    return { result: { change: 'unchanged', record: existing }, touched: [], apply: () => undefined };
-  }
-  const record = subcloudRecord({
-    id: existing?.id ?? newId('scl'),
-    owner,
-    revision: (existing?.revision ?? 0) + 1,
-    createdAtMs: existing?.createdAtMs ?? nowMs,
-    updatedAtMs: nowMs,
-    manifest,
-    source,
-  });
-  if (existing === undefined) {
-    await tx
-      .insertInto('subclouds')
-      .values({ id: record.id, name, owner, revision: 1, created_at: nowMs, updated_at: nowMs, deleted_at: null })
-      .execute();
-  } else {
-    await tx
-      .updateTable('subclouds')
-      .set({ revision: record.revision, updated_at: nowMs })
-      .where('id', '=', record.id)
-      .execute();
-  }
-  await tx
-    .insertInto('revisions')
-    .values({
-      subcloud_id: record.id,
-      number: record.revision,
-      manifest: JSON.stringify(manifest),
-      source,
-      content_hash: hash,
-      effective_hash: record.effectiveHash,
-      created_at: nowMs,
-      created_by: actorName(actor),
-    })
-    .execute();
-  const change = existing === undefined ? 'created' : 'updated';
-  await insertEvents(
-    tx,
-    [
-      {
-        kind: `subcloud.${change}`,
-        node: null,
-        subcloud: record.id,
-        actor: actorName(actor),
-        reason: 'apply',
-        detail: { name, revision: record.revision, contentHash: hash },
-      },
-    ],
-    nowMs,
-  );
-  return {
-    result: { change, record },
-    touched: 'all',
-    apply: (world) => {
-      world.subclouds.set(record.id, record);
-      world.subcloudByName.set(name, record.id);
-    },
-  };
-}
-
-/** The Subcloud that an apply changes; undefined makes a new one. A name that is taken says so and nothing more: names are unique, so this much cannot be hidden. */
-function existingFor(actor: Actor, world: World, name: string): SubcloudRecord | undefined {
-  const existing = world.subclouds.get(world.subcloudByName.get(name) ?? '');
-  if (existing === undefined || isOwner(actor, existing)) return existing;
-  throw new AppError('client.conflict', { message: `The name ${name} is taken.` });
-}
-
-function ownerOf(manifest: SubcloudManifest, existing: SubcloudRecord | undefined, actor: Actor): PrincipalId {
-  const asked = manifest.metadata.owner;
-  if (existing !== undefined && existing.owner !== null) {
-    if (asked !== undefined && asked !== existing.owner)
-      throw new AppError('policy.forbidden', {
-        message: `${existing.name} belongs to ${existing.owner}; a revision cannot change that.`,
-      });
-    return existing.owner;
-  }
-  const owner = asked ?? (actor.kind === 'principal' ? actor.principal : undefined);
-  if (owner === undefined)
-    throw new AppError('client.invalid_request', {
-      message: 'The admin token acts for nobody: name metadata.owner.',
-      param: 'metadata.owner',
-    });
-  requirePrincipal(actor, owner, 'create Subclouds');
-  return owner;
-}
-
-function parsedManifest(
-  text: string,
-  wanted: 'Subcloud' | 'Network',
-): Extract<ReturnType<typeof parseManifest>, { ok: true }> {
-  const parsed = parseManifest(text);
-  if (!parsed.ok) {
-    const first = parsed.errors[0];
-    const where =
-      first === undefined
-        ? ''
-        : `${first.line === null ? '' : `line ${first.line}: `}${first.path === '' ? '' : `${first.path}: `}${first.message}`;
-    throw new AppError('config.invalid_manifest', {
-      message: `${parsed.errors.length === 1 ? 'The manifest has a fault' : `The manifest has ${parsed.errors.length} faults; the first`}: ${where}`,
-      details: { errors: parsed.errors },
-    });
-  }
-  if (parsed.kind !== wanted) throw wrongKind(wanted);
-  return parsed;
-}
-
-function wrongKind(wanted: string): AppError {
-  return new AppError('config.invalid_manifest', {
-    message: `This route takes a manifest of kind ${wanted}.`,
-    details: { errors: [{ code: 'invalid', path: 'kind', line: null, message: `must be ${wanted}` }] },
-  });
-}

@@ -1,0 +1,46 @@
+/**
+ * llama.cpp's server: `/props` tells the context of one slot (what one request gets), modalities and, in newer builds,
+ * the file type; the list's `meta` has some of it too. A router in front of several models would load one to answer for
+ * it, so there only the list is read. It also answers for Ollama (`/api/tags`), and is therefore asked first.
+ */
+import type { Modality } from '@subcloud/policy/scales';
+import { type EngineMake, isRecord, ownedBy, recordOf, tokensOf } from './engine-make.ts';
+import { quantizationOf } from './quantization-names.ts';
+
+export const llamaCpp: EngineMake = {
+  name: 'llama.cpp',
+  looksLike: (listed) => ownedBy(listed, 'llamacpp'),
+  async read(listed, ask) {
+    const props = await ask('/props');
+    if (!isRecord(props) || !isRecord(props['default_generation_settings'])) return undefined;
+    if (typeof props['build_info'] !== 'string' && typeof props['total_slots'] !== 'number') return undefined;
+    const single = listed.length === 1 && props['role'] !== 'router';
+    const settings = single ? props['default_generation_settings'] : {};
+    return {
+      traits: new Map(
+        listed.map(({ id, entry }) => {
+          const meta = recordOf(entry['meta']);
+          return [
+            id,
+            {
+              digest: null,
+              quantization: quantizationOf(meta['ftype']) ?? (single ? quantizationOf(props['model_ftype']) : null),
+              modalities: single ? modalitiesOf(props['modalities']) : null,
+              contextLength: tokensOf(settings['n_ctx']) ?? tokensOf(meta['n_ctx']) ?? tokensOf(meta['n_ctx_train']),
+            },
+          ];
+        }),
+      ),
+    };
+  },
+};
+
+function modalitiesOf(said: unknown): readonly Modality[] | null {
+  if (!isRecord(said) || typeof said['vision'] !== 'boolean') return null;
+  return [
+    'text',
+    ...(said['vision'] ? (['image'] as const) : []),
+    ...(said['audio'] === true ? (['audio'] as const) : []),
+    ...(said['video'] === true ? (['video'] as const) : []),
+  ];
+}

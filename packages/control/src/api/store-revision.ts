@@ -1,0 +1,127 @@
+/** Puts a prepared revision in force: what apply and rollback share. Runs inside a turn of the loop. */
+import { AppError } from '@subcloud/contract/errors';
+import { type Actor, actorName } from '../access/actor.ts';
+import type { Change, Transaction } from '../loop.ts';
+import { scopeOf } from '../plan/plan.ts';
+import { planInSlices, snapshot } from '../plan/snapshot.ts';
+import { type PreparedRevision, prepareRevision, requireTests } from '../plan/prepare-revision.ts';
+import { insertEvents } from '../store/events.ts';
+import type { SubcloudRecord } from '../world/world.ts';
+import type { ApiContext } from './context.ts';
+import { requireKnown } from './handlers/principals.ts';
+
+export interface RevisionRequest {
+  readonly name: string;
+  readonly source: string;
+  readonly ifRevision?: number | undefined;
+  readonly maxLeavePercent?: number | undefined;
+  /** For the event: `apply`, `rollback to 3`. */
+  readonly reason: string;
+}
+export interface Applied {
+  readonly change: 'created' | 'updated' | 'unchanged';
+  readonly record: SubcloudRecord;
+}
+
+export async function storeRevision(
+  context: ApiContext,
+  tx: Transaction,
+  request: RevisionRequest,
+  actor: Actor,
+): Promise<Change<Applied>> {
+  const { loop, clock } = context;
+  const { name, ifRevision, maxLeavePercent } = request;
+  const nowMs = clock.nowMs();
+  const prepared = prepareRevision(loop.world, actor, name, request.source, nowMs);
+  const { existing, record } = prepared;
+  if (ifRevision !== undefined && ifRevision !== (existing?.revision ?? 0)) {
+    throw new AppError('client.revision_conflict', {
+      message: `${name} is at revision ${existing?.revision ?? 0}, not ${ifRevision}.`,
+    });
+  }
+  if (record.owner !== null) await requireKnown(tx, record.owner);
+  requireTests(prepared);
+  await tx.deleteFrom('drafts').where('subcloud_id', '=', record.id).execute();
+  if (prepared.isUnchanged && existing !== undefined)
+    return { result: { change: 'unchanged', record: existing }, touched: [], apply: () => undefined };
+  if (maxLeavePercent !== undefined) await requireFewLeave(context, prepared, maxLeavePercent);
+  await insertRevision(tx, prepared, actor, nowMs);
+  const change = existing === undefined ? 'created' : 'updated';
+  const scope = scopeOf({ before: existing ?? null, after: record });
+  await insertEvents(
+    tx,
+    [
+      {
+        kind: record.owner === null ? 'network.updated' : `subcloud.${change}`,
+        node: null,
+        subcloud: record.id,
+        actor: actorName(actor),
+        reason: request.reason,
+        detail: { name, revision: record.revision, contentHash: prepared.contentHash },
+      },
+    ],
+    nowMs,
+  );
+  return {
+    result: { change, record },
+    touched: 'all',
+    ...(scope === undefined ? {} : { scope: { subclouds: scope } }),
+    apply: (world) => {
+      world.subclouds.set(record.id, record);
+      world.subcloudByName.set(name, record.id);
+    },
+  };
+}
+
+async function insertRevision(
+  tx: Transaction,
+  { existing, record, manifest, source, contentHash }: PreparedRevision,
+  actor: Actor,
+  nowMs: number,
+): Promise<void> {
+  if (existing === undefined) {
+    const { id, name, owner } = record;
+    await tx
+      .insertInto('subclouds')
+      .values({ id, name, owner, revision: 1, created_at: nowMs, updated_at: nowMs, deleted_at: null })
+      .execute();
+  } else {
+    await tx
+      .updateTable('subclouds')
+      .set({ revision: record.revision, updated_at: nowMs })
+      .where('id', '=', record.id)
+      .execute();
+  }
+  await tx
+    .insertInto('revisions')
+    .values({
+      subcloud_id: record.id,
+      number: record.revision,
+      manifest: JSON.stringify(manifest),
+      source,
+      content_hash: contentHash,
+      effective_hash: record.effectiveHash,
+      created_at: nowMs,
+      created_by: actorName(actor),
+    })
+    .execute();
+}
+
+/** Throws policy.too_many_leave with the numbers. Nothing can come between the plan and the change: both are one turn. */
+async function requireFewLeave(
+  { loop, clock, pass }: ApiContext,
+  { existing, record }: PreparedRevision,
+  maxLeavePercent: number,
+): Promise<void> {
+  const whole = snapshot(loop.world, pass.startedAtMs, clock.nowMs());
+  // Who is no active member cannot leave: the turn is as long as the Subcloud is large.
+  const nodes = whole.nodes.filter((node) => node.record.memberships.get(record.id)?.state === 'active');
+  const world = { ...whole, nodes };
+  const { activeBefore, activeLost } = await planInSlices(world, { before: existing ?? null, after: record }, clock);
+  if (activeLost * 100 <= maxLeavePercent * activeBefore) return;
+  const percent = Math.round((activeLost * 1_000) / activeBefore) / 10;
+  throw new AppError('policy.too_many_leave', {
+    message: `${activeLost} of ${activeBefore} active members of ${record.name} (${percent} %) would no longer be active; at most ${maxLeavePercent} % may. Nothing was changed.`,
+    details: { active: activeBefore, leaving: activeLost, percent, maxLeavePercent },
+  });
+}

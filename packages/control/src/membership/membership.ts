@@ -1,0 +1,114 @@
+/** What the reconciler reads and writes: memberships, and what they follow from. */
+import type { Consent, Isolation } from '@subcloud/policy/consent';
+import type { Admission, ClauseName, CompiledPolicy } from '@subcloud/policy/decide';
+import type { NodeFacts } from '@subcloud/policy/facts';
+import type { PrincipalId } from '@subcloud/policy/principal';
+import type { MembershipState } from '@subcloud/contract/routes/shapes';
+
+/** Of an invitation and of a request. */
+export const INVITATION_VALID_MS = 7 * 86_400_000;
+export const SUSPENDED_AT_MOST_MS = 7 * 86_400_000;
+export const OFFLINE_AT_MOST_MS = 7 * 86_400_000;
+/** Answers in flight are waited for so long. */
+export const DRAIN_TIMEOUT_MS = 600_000;
+
+/** Clauses whose failure cuts answers in flight: they say who may see a request at all. */
+export const CUTTING_CLAUSES: ReadonlySet<string> = new Set<ClauseName>([
+  'nodes.location',
+  'nodes.operatorSeat',
+  'nodes.operators',
+]);
+
+export interface Membership {
+  readonly state: MembershipState;
+  readonly reason: string;
+  readonly sinceMs: number;
+  /** First became active in this membership; isolation is held from then until it ends. Null: never. */
+  readonly activeSinceMs: number | null;
+  /** The owner assigned or invited the node. */
+  readonly assigned: boolean;
+  /**
+   * What the cooldown counts from: while suspended, since when everything passes again (null: it does not); else when the
+   * node last departed from having been active (null: never). Null while active.
+   */
+  readonly cooldownFromMs: number | null;
+  /** While draining: what it becomes. */
+  readonly drainsTo: 'left' | 'removed' | null;
+}
+
+export interface SubcloudPolicy {
+  readonly id: string;
+  readonly name: string;
+  /** Null for the global network. */
+  readonly owner: PrincipalId | null;
+  readonly participation: { readonly mode: 'open' | 'private'; readonly autoJoin: boolean };
+  /** How long the return of a suspended or departed node waits; absent: not at all. */
+  readonly cooldownMs?: number | undefined;
+  readonly isolation: Isolation;
+  /** What an operator's rule may ask of it besides. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly allows?: readonly string[] | undefined;
+  readonly policy: CompiledPolicy;
+}
+
+export interface NodeState {
+  readonly id: string;
+  readonly operator: PrincipalId;
+  readonly consent: Consent;
+  /** `lastSeenAt` is null while the node has a link. */
+  readonly facts: NodeFacts;
+  /** Names of pools that it is leaving and in which it has nothing in flight any more. */
+  readonly drained?: ReadonlySet<string> | undefined;
+}
+
+export interface ReconcileInput {
+  readonly node: NodeState;
+  readonly memberships: ReadonlyMap<string, Membership>;
+  /** All Subclouds that exist, and `global` as one of them (the one without an owner). */
+  readonly subclouds: Iterable<SubcloudPolicy>;
+  readonly nowMs: number;
+  /**
+   * Subclouds to decide again; absent: all. The others keep what is stored: nothing that they read has changed. `global`
+   * is always decided, since what holds the node may have; and all are, where one that keeps models to itself is among
+   * them or holds the node, since that changes what the others may offer.
+   */
+  readonly scope?: ReadonlySet<string>;
+  /** False until control has heard from the gateways after its start: absence alone changes nothing before. */
+  readonly absenceCounts: boolean;
+}
+
+export interface Verdict {
+  /** What the policy admits, less what the operator does not offer there and what others keep to themselves. */
+  readonly decision: Admission;
+  /** Whether operator and owner both say yes, and in what words. */
+  readonly permits: boolean;
+  /** The operator's yes names this Subcloud. */
+  readonly asks: boolean;
+  /** The operator's no names it. */
+  readonly refused: boolean;
+  /** The operator would say yes if it took less: a revision took more than was agreed. */
+  readonly overreaches: boolean;
+  /** Why the node is not an active member, or why it is: a clause's name, `consent`, `isolation`, `not invited`, `joined`, … */
+  readonly reason: string;
+}
+
+/** Isolation is held from the first `active` until the membership ends: while suspended and while draining, too. */
+export function holds({ state, activeSinceMs }: Membership): boolean {
+  return activeSinceMs !== null && (state === 'active' || state === 'suspended' || state === 'draining');
+}
+
+/** Whether answers in flight of this node in this pool are cut, not finished. */
+export function cuts({ state, reason }: Membership): boolean {
+  return (state === 'suspended' || state === 'draining') && CUTTING_CLAUSES.has(reason);
+}
+
+/** Who was away for so long that its membership would end begins none. */
+export function presence({ node, nowMs, absenceCounts }: ReconcileInput): 'joined' | 'offline' {
+  const { lastSeenAt } = node.facts;
+  return absenceCounts && lastSeenAt !== null && nowMs - lastSeenAt >= OFFLINE_AT_MOST_MS ? 'offline' : 'joined';
+}
+
+/** An invitation runs out; an invitation that was answered by a request runs out with that. */
+export function hasExpired({ state, sinceMs }: Membership, nowMs: number): boolean {
+  return (state === 'invited' || state === 'requested') && nowMs - sinceMs >= INVITATION_VALID_MS;
+}

@@ -1,0 +1,145 @@
+/** The state table of the protocol, for the states that need no people to decide. Pure. */
+import type { MembershipState } from '@subcloud/contract/routes/shapes';
+import {
+  CUTTING_CLAUSES,
+  DRAIN_TIMEOUT_MS,
+  INVITATION_VALID_MS,
+  type Membership,
+  OFFLINE_AT_MOST_MS,
+  type ReconcileInput,
+  SUSPENDED_AT_MOST_MS,
+  type SubcloudPolicy,
+  type Verdict,
+  hasExpired,
+  presence,
+} from './membership.ts';
+
+/** What the membership is now; null: no row. Applied to its own result it changes nothing. */
+export function nextMembership(
+  input: ReconcileInput,
+  subcloud: SubcloudPolicy,
+  stored: Membership | undefined,
+  verdict: Verdict,
+): Membership | null {
+  const { nowMs } = input;
+  const cooldownMs = subcloud.cooldownMs ?? 0;
+  const from = stored?.cooldownFromMs ?? null;
+  const admitted = verdict.permits && verdict.reason === 'joined';
+  const returns = admitted && (from === null || nowMs - from >= cooldownMs);
+  const move = (state: MembershipState, reason: string, more: Partial<Membership> = {}): Membership => {
+    const base = stored ?? { ...NEW, state, reason, sinceMs: nowMs };
+    return { ...base, ...more, state, reason, sinceMs: stored?.state === state ? base.sinceMs : nowMs };
+  };
+  const joined = (assigned = stored?.assigned ?? false): Membership =>
+    move('active', 'joined', { activeSinceMs: nowMs, cooldownFromMs: null, assigned });
+  const ended = (state: 'left' | 'removed', reason: string): Membership =>
+    move(state, reason, {
+      assigned: false,
+      drainsTo: null,
+      cooldownFromMs: (stored?.activeSinceMs ?? null) === null ? from : nowMs,
+    });
+
+  switch (stored?.state) {
+    case undefined:
+      if (returns) return joined();
+      // Whoever asks an open Subcloud by name and is not eligible yet is on its list.
+      return asksInVain(input, subcloud, verdict) ? move('requested', waitsFor(verdict)) : null;
+    case 'requested':
+      if (returns) return joined();
+      if (!verdict.asks && !stored.assigned) return ended('left', 'consent');
+      if (verdict.refused) return ended('left', 'consent');
+      if (verdict.reason === 'not invited') return ended('left', 'not invited');
+      return hasExpired(stored, nowMs) ? ended('left', 'request expired') : move('requested', waitsFor(verdict));
+    case 'invited': {
+      const expired = hasExpired(stored, nowMs);
+      if (returns) return joined(stored.assigned && !expired);
+      if (expired) return ended('left', 'invitation expired');
+      return verdict.refused ? ended('left', 'consent') : move('invited', waitsFor(verdict));
+    }
+    case 'active':
+      if (!verdict.permits)
+        // What was never agreed to is not held for the time of draining either.
+        return verdict.overreaches || nothingInFlight(input, subcloud)
+          ? ended('left', 'consent')
+          : move('draining', cuttingClause(verdict) ?? 'consent', { assigned: false, drainsTo: 'left' });
+      if (presence(input) === 'offline') return ended('left', 'offline');
+      return admitted ? stored : move('suspended', failsBy(verdict), { cooldownFromMs: null });
+    case 'suspended': {
+      if (!verdict.permits) return ended('left', 'consent');
+      if (presence(input) === 'offline') return ended('left', 'offline');
+      const passesFromMs = admitted ? (from ?? nowMs) : null;
+      if (passesFromMs !== null && nowMs - passesFromMs >= cooldownMs)
+        return move('active', 'eligible again', { cooldownFromMs: null });
+      if (nowMs - stored.sinceMs >= SUSPENDED_AT_MOST_MS) return ended('left', 'suspended too long');
+      return move('suspended', admitted ? 'cooldown' : failsBy(verdict), { cooldownFromMs: passesFromMs });
+    }
+    case 'draining': {
+      const over = nothingInFlight(input, subcloud) || nowMs - stored.sinceMs >= DRAIN_TIMEOUT_MS;
+      // What has ended may begin again at once where there is no cooldown: one pass comes to the end of it.
+      const end = stored.drainsTo === 'removed' ? ended('removed', 'removed by owner') : ended('left', 'consent');
+      return over
+        ? nextMembership(input, subcloud, end, verdict)
+        : move('draining', cuttingClause(verdict) ?? stored.reason);
+    }
+    case 'left':
+      // An open Subcloud takes a node again once its operator's standing consent and its facts allow it.
+      if (subcloud.participation.mode !== 'open') return stored;
+      if (stored.reason === 'offline' && input.node.facts.lastSeenAt !== null) return stored;
+      if (returns) return joined();
+      // To be named again after a no is to ask anew; a yes that merely stands asks once.
+      return stored.reason === 'consent' && (asksInVain(input, subcloud, verdict) || (verdict.asks && admitted))
+        ? move('requested', waitsFor(verdict), { activeSinceMs: null })
+        : stored;
+    case 'removed':
+      return stored;
+  }
+}
+
+const NEW = { activeSinceMs: null, assigned: false, cooldownFromMs: null, drainsTo: null } as const;
+
+/** The operator asks, and only the node's own facts are in the way. */
+function asksInVain(
+  input: ReconcileInput,
+  { participation }: SubcloudPolicy,
+  { asks, permits, reason }: Verdict,
+): boolean {
+  return participation.mode === 'open' && asks && permits && reason !== 'joined' && presence(input) === 'joined';
+}
+
+function waitsFor({ permits, reason }: Verdict): string {
+  return reason !== 'joined' ? reason : permits ? 'cooldown' : 'consent';
+}
+
+/** What cuts answers is said before what merely suspends. */
+function failsBy(verdict: Verdict): string {
+  return cuttingClause(verdict) ?? verdict.reason;
+}
+
+function cuttingClause({ decision: { failing } }: Verdict): string | null {
+  return failing !== null && CUTTING_CLAUSES.has(failing) ? failing : null;
+}
+
+/** Its agent says so, or it has no link that an answer could come by. */
+function nothingInFlight({ node, absenceCounts }: ReconcileInput, { name }: SubcloudPolicy): boolean {
+  return (absenceCounts && node.facts.lastSeenAt !== null) || node.drained?.has(name) === true;
+}
+
+/** When time alone may next change this membership, ms since the epoch; null: never. */
+export function membershipDueMs(
+  membership: Membership,
+  { cooldownMs = 0 }: Pick<SubcloudPolicy, 'cooldownMs'>,
+  { node, nowMs }: ReconcileInput,
+): number | null {
+  const { state, sinceMs, cooldownFromMs } = membership;
+  let due = Number.POSITIVE_INFINITY;
+  if (state === 'removed') return null;
+  if (state === 'invited' || state === 'requested') due = sinceMs + INVITATION_VALID_MS;
+  if (state === 'suspended') due = sinceMs + SUSPENDED_AT_MOST_MS;
+  if (state === 'draining') due = sinceMs + DRAIN_TIMEOUT_MS;
+  const returnsAtMs = cooldownFromMs === null ? null : cooldownFromMs + cooldownMs;
+  if (returnsAtMs !== null && returnsAtMs > nowMs) due = Math.min(due, returnsAtMs);
+  const { lastSeenAt } = node.facts;
+  if (lastSeenAt !== null && state !== 'left' && lastSeenAt + OFFLINE_AT_MOST_MS > nowMs)
+    due = Math.min(due, lastSeenAt + OFFLINE_AT_MOST_MS);
+  return due === Number.POSITIVE_INFINITY ? null : due;
+}

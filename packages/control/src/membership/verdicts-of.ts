@@ -1,0 +1,27 @@
+/** What the reconciler would say of a node now, for explaining: the same function over the same world, nothing stored. */
+import { NO_CONSENT } from '@subcloud/policy/consent';
+import { factsOf } from '../world/facts-of.ts';
+import type { NodeRecord, World } from '../world/world.ts';
+import { type ReconcileResult, reconcileNode } from './reconcile.ts';
+
+/** `scope`: the Subclouds that are asked about; absent: all. */
+export function verdictsOf(
+  world: World,
+  node: NodeRecord,
+  nowMs: number,
+  scope?: ReadonlySet<string>,
+): ReconcileResult['verdicts'] {
+  return reconcileNode({
+    node: {
+      id: node.id,
+      operator: node.operator,
+      consent: node.consent ?? NO_CONSENT,
+      facts: factsOf(world, node),
+    },
+    memberships: node.memberships,
+    subclouds: world.subclouds.values(),
+    ...(scope === undefined ? {} : { scope }),
+    nowMs,
+    absenceCounts: true,
+  }).verdicts;
+}

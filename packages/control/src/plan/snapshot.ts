@@ -1,0 +1,47 @@
+/** What a plan reads of the world, taken at one moment: the loop may go on while the plan is made. */
+import { HEARTBEAT_MS } from '@subcloud/contract/link';
+import type { Clock } from '@subcloud/kit/clock';
+import { NO_CONSENT } from '@subcloud/policy/consent';
+import { drainedOf } from '../compile/desired.ts';
+import { factsOf } from '../world/facts-of.ts';
+import type { NodeRecord, World } from '../world/world.ts';
+import { type FleetPlan, type PlanChange, type PlanNode, type PlanWorld, planner } from './plan.ts';
+
+/** How long a plan keeps the loop to itself. */
+const SLICE_MS = 5;
+
+export function planNode(world: World, record: NodeRecord): PlanNode {
+  const { id, operator, consent } = record;
+  const facts = factsOf(world, record);
+  const drained = drainedOf(record);
+  return { record: { ...record }, state: { id, operator, consent: consent ?? NO_CONSENT, facts, drained } };
+}
+
+export function snapshot(world: World, startedAtMs: number, nowMs: number): PlanWorld {
+  return {
+    nodes: [...world.nodes.values()].map((record) => planNode(world, record)),
+    subclouds: new Map(world.subclouds),
+    absenceCounts: absenceCounts(startedAtMs, nowMs),
+  };
+}
+
+export function absenceCounts(startedAtMs: number, nowMs: number): boolean {
+  return nowMs - startedAtMs >= HEARTBEAT_MS;
+}
+
+/** The plan of a whole fleet, in slices: links, leases and other requests go on between them. */
+export async function planInSlices(
+  world: PlanWorld,
+  change: PlanChange,
+  clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'sleep'>,
+): Promise<FleetPlan> {
+  const step = planner(world, change, clock.nowMs());
+  let sliceEndMs = clock.monotonicMs() + SLICE_MS;
+  for (const node of world.nodes) {
+    step.add(node);
+    if (clock.monotonicMs() < sliceEndMs) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    sliceEndMs = clock.monotonicMs() + SLICE_MS;
+  }
+  return step.result();
+}

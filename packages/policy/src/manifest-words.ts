@@ -1,0 +1,152 @@
+/** What each key of a manifest means, in a sentence: descriptions in the JSON Schema. A test finds keys without one. */
+
+const PLACES = 'ISO 3166-1 countries, ISO 3166-2 subdivisions and named domains such as EU';
+const PLACE_LISTS = { in: `Where it may be: ${PLACES}.`, notIn: `What is taken out of \`in\`: ${PLACES}.` };
+const RANGE = { min: 'At least this.', max: 'At most this.' };
+const TEST_ORIGIN = {
+  source: "Where the test's fact comes from; default: the default source of the clause that reads it.",
+  by: 'Who attested it, as a network attester.',
+  age: 'How old it is, for example 5m; default: new.',
+};
+const TEST_PLACE = { country: 'ISO 3166-1 alpha-2 code.', subdivision: 'ISO 3166-2 code.', ...TEST_ORIGIN };
+
+function provenance(defaultSource: string): Record<string, string> {
+  return {
+    source: `The least source that suffices (declared, measured, attested), or a list of sources that must each pass; default: ${defaultSource}.`,
+    by: "Attesters whose word counts; default: the network's.",
+  };
+}
+
+interface Words {
+  readonly [key: string]: string | Words;
+}
+
+const MODELS: Words = {
+  '': 'Which models the members serve here.',
+  allow: {
+    '': 'Models that are allowed; without it, any.',
+    id: 'A model id, or a glob: * any run without /, ** any run, ? one character.',
+    alias: 'A further name that callers may use for this id here; no other name in the manifest.',
+    digest: 'Pins the weights: sha256: and 64 hex digits.',
+    audited: {
+      '': 'Asks for an attested audit of the weights that the engine reports.',
+      by: 'Auditors whose word counts.',
+      maxAge: 'How old the audit may be, for example 365d.',
+    },
+  },
+  quantization: { '': 'How coarse the weights may be.', min: 'int4 < int8 < fp8 < fp16 = bf16 < fp32.' },
+  modalities: { '': 'What a model takes.', all: 'Each of these.', any: 'At least one of these.' },
+  dedicated: 'True: every model that a member reports must be allowed. Default: false.',
+  private: 'True: members may offer these models in no other pool. Default: false.',
+};
+const NODES: Words = {
+  '': 'Which nodes are eligible; every clause that is present must pass, and what is not known fails.',
+  location: { '': 'Where the machine is.', ...PLACE_LISTS, ...provenance('measured') },
+  operatorSeat: { '': 'Legal seat of who runs it.', ...PLACE_LISTS, ...provenance('attested') },
+  hardware: {
+    '': 'What the machine has.',
+    gpu: {
+      '': 'GPUs that count are those for which all of this holds.',
+      model: 'Names of the closed list.',
+      vramGiB: { '': 'Memory of each, in GiB; an H100 80 GB has 79.6.', ...RANGE },
+      count: { '': 'How many such GPUs; default: at least 1.', ...RANGE },
+      confidential: 'Whether confidential computing is on.',
+    },
+    ...provenance('measured'),
+  },
+  trust: {
+    '': 'How far node and operator are trusted.',
+    level: 'unverified < identified < verified < audited.',
+    reputation: { '': 'A lower confidence bound.', min: '0 to 1.' },
+    stake: { '': 'What the operator has at stake.', min: 'An amount and its unit, for example 1000 CREDIT.' },
+    ...provenance('measured'),
+  },
+  operators: { '': 'Who owns the node.', in: 'user:ID or org:ID, as the node was enrolled.' },
+  labels: 'Labels that agent.yaml must set so.',
+  where: 'CEL over the facts of the node, for what has no clause, for example node.labels.rack != "r7".',
+  maxAge: 'Measured facts older than this are not known. Default: 10m.',
+};
+const TESTS: Words = {
+  '': 'Must hold for an apply to be accepted.',
+  name: 'What the test shows.',
+  node: {
+    '': 'Facts of a node; what is not given is not known. Without models only the clauses under nodes are judged.',
+    operator: 'Who owns the node.',
+    location: { '': 'Where the machine is.', ...TEST_PLACE },
+    operatorSeat: { '': 'Legal seat of who runs it.', ...TEST_PLACE },
+    models: {
+      '': 'Models that its engines report.',
+      id: 'Model id.',
+      digest: 'Of the weights.',
+      quantization: 'Of the weights.',
+      modalities: 'What it takes.',
+      contextLength: 'Tokens.',
+      audited: { '': 'Audits of its digest.', by: 'Who audited it.', age: 'How long ago, for example 30d.' },
+    },
+    hardware: {
+      '': 'What the machine has.',
+      gpus: {
+        '': 'Its GPUs.',
+        model: 'A name of the closed list.',
+        vramGiB: 'Memory in GiB.',
+        confidential: 'Whether confidential computing is on.',
+        count: 'How many of these. Default: 1.',
+      },
+      ...TEST_ORIGIN,
+    },
+    trust: {
+      '': 'How far node and operator are trusted.',
+      level: 'Trust level.',
+      reputation: '0 to 1.',
+      stake: 'An amount and its unit.',
+      ...TEST_ORIGIN,
+    },
+    uptime: { '': 'How much it was there.', d30: 'Share of the last 30 days, 0 to 1.', ...TEST_ORIGIN },
+    labels: 'Labels of agent.yaml.',
+  },
+  expect: {
+    '': 'What must come out.',
+    eligible: 'Whether the node is eligible.',
+    failing: 'Clauses that must be among those that fail, for example nodes.location.',
+    models: 'Ids of the models that pass, all of them.',
+  },
+};
+const HEAD: Words = { apiVersion: 'Version of the format.', kind: 'What is declared.' };
+
+const SUBCLOUD: Words = {
+  ...HEAD,
+  metadata: {
+    '': 'What it is called and whose it is.',
+    name: 'A DNS label, unique in the network; it stands in URLs.',
+    owner: 'user:ID, team:ORG/ID or org:ID; default: the caller.',
+    displayName: 'For people.',
+    labels: 'For people, and for the rules by which operators permit a Subcloud to take their nodes.',
+  },
+  spec: {
+    '': 'What holds here.',
+    models: MODELS,
+    nodes: NODES,
+    participation: {
+      '': 'How nodes come in.',
+      mode: 'open: an eligible node that asks is in. private: only nodes that the owner assigns. Default: private.',
+      autoJoin: 'Eligible nodes whose operators permit it ask by themselves; needs mode open. Default: false.',
+      cooldown: 'How long before a node that left or was suspended returns. Default: 10m.',
+    },
+    isolation: 'shared: members also serve other pools. isolate: not the global one. Default: shared.',
+    access: { '': 'Who may call.', tokens: 'True: holders of tokens issued for this Subcloud. Default: false.' },
+    tests: TESTS,
+  },
+};
+const NETWORK: Words = {
+  ...HEAD,
+  metadata: { '': 'The name is global.', name: 'global, and may be left out.' },
+  spec: { '': 'What holds in the pool global.', models: MODELS, nodes: NODES, tests: TESTS },
+};
+
+/** The sentence for a dotted path (`spec.models.allow[].id`); undefined where there is none. */
+export function describeManifestKey(path: string, kind: 'Subcloud' | 'Network'): string | undefined {
+  let at: string | Words | undefined = kind === 'Subcloud' ? SUBCLOUD : NETWORK;
+  for (const part of path.replaceAll('[]', '').split('.'))
+    at = typeof at === 'object' && Object.hasOwn(at, part) ? at[part] : undefined;
+  return typeof at === 'object' ? (at[''] as string | undefined) : at;
+}
