@@ -24,8 +24,11 @@ export async function serveRole(host: CliHost, output: Output, role: Role, args:
   }
   const stop = listenForStop(host, host.clock, () => host.endNow(FORCED_EXIT_CODE));
   try {
-    const running = await role.run(parseFlags(role, args, help));
-    output.progress(`${role.name} is ready.`);
+    // The role's own options follow its name, so `--json` may stand among them.
+    const own = args.filter((argument) => argument !== '--json');
+    const isJson = own.length < args.length;
+    const running = await role.run(parseFlags(role, own, help));
+    output.result({ ready: role.name }, (ready) => (isJson ? JSON.stringify(ready) : `${role.name} is ready.`));
     await stop.asked();
     output.progress('Draining; Ctrl-C again stops at once.');
     await running.stop();
