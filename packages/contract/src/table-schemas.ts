@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { signedDocument, trustChain, publicKeyText } from './documents.ts';
 import type { RowKind, RowTypes } from './table.ts';
-import { modelId, principalId } from './vocabulary.ts';
+import { TOKEN_SCOPES, accessLimits, cidrText, limitSet, modelId, principalId } from './vocabulary.ts';
 
 const id = z.string().min(1).max(128);
 const poolName = z.string().min(1).max(63);
@@ -21,7 +21,15 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     revision: count,
     effectiveHash: z.string().max(64),
     isolation: z.enum(['shared', 'isolate', 'exclusive']),
-    access: z.strictObject({ tokens: z.boolean() }),
+    access: z.strictObject({
+      require: z.enum(['any', 'all']).optional(),
+      tokens: z.boolean(),
+      whitelist: z
+        .strictObject({ principals: z.array(principalId).max(1_536), cidrs: z.array(cidrText).max(256) })
+        .optional(),
+      binding: z.literal(true).optional(),
+      limits: accessLimits.optional(),
+    }),
     candidates: count,
     excluded: z.record(z.string().max(64), count),
     models: z.array(modelId).max(65_536).optional(),
@@ -47,6 +55,15 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     principal: principalId,
     pool: poolName.nullable(),
     expiresAt: timeMs.nullable(),
+    scopes: z.array(z.enum(TOKEN_SCOPES)).min(1).max(TOKEN_SCOPES.length).optional(),
+    models: z.array(z.string().min(1).max(256)).min(1).max(256).optional(),
+    limits: limitSet.optional(),
+    binding: poolName.optional(),
+  }),
+  principal: z.strictObject({
+    id: principalId,
+    groups: z.array(principalId).max(1_024),
+    binding: poolName.optional(),
   }),
   document: z.strictObject({ node: id, epoch: count, serial: count, document: signedDocument }),
 };

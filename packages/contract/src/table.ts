@@ -2,12 +2,13 @@
  * The routing table: what control compiles and gateways route by. It travels as rows with keys, so that a change is the
  * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
  *
- * Format versions: 1, 2026-11.
+ * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
+ * limits and binding of a credential.
  */
 import type { SignedDocument, TrustChain } from './documents.ts';
-import type { PrincipalId } from './vocabulary.ts';
+import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
 
-export const TABLE_FORMAT = 1;
+export const TABLE_FORMAT = 2;
 /** A gateway serves for at most this long after the last lease that control granted. */
 export const TABLE_LEASE_MS = 60_000;
 
@@ -26,8 +27,7 @@ export interface PoolRow {
   /** SHA-256 of manifest and versions of the domains it names, hex. */
   readonly effectiveHash: string;
   readonly isolation: 'shared' | 'isolate' | 'exclusive';
-  /** `tokens: true`: only tokens of this Subcloud open it. False: any account does. */
-  readonly access: { readonly tokens: boolean };
+  readonly access: PoolAccess;
   /** How many nodes were considered (those that count in `excluded`, and the members). */
   readonly candidates: number;
   /** Nodes that are no active members, by reason: a clause's name, `consent`, `isolation`, `invited`, `joining`, … */
@@ -39,6 +39,28 @@ export interface PoolRow {
   readonly models?: readonly string[] | undefined;
   /** Further names of models that callers may use in this pool, each with the network id that it stands for. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * Who may call the pool. Of `tokens`, `whitelist` and `binding` those that are there are present; where none is, any
+ * account may call.
+ */
+export interface PoolAccess {
+  /** Default: any. */
+  readonly require?: 'any' | 'all' | undefined;
+  /** Tokens of this pool open it. */
+  readonly tokens: boolean;
+  readonly whitelist?:
+    | {
+        /** Accounts, teams and organisations; empty: not asked. */
+        readonly principals: readonly PrincipalId[];
+        /** Empty: not asked. */
+        readonly cidrs: readonly string[];
+      }
+    | undefined;
+  /** The manifest binds somebody; who is bound stands in the rows of principals and credentials. */
+  readonly binding?: true | undefined;
+  readonly limits?: AccessLimits | undefined;
 }
 
 export interface NodeRow {
@@ -76,6 +98,23 @@ export interface CredentialRow {
   /** The Subcloud that a token opens; null for an account key. */
   readonly pool: string | null;
   readonly expiresAt: number | null;
+  /** What it may be used for; left out: everything. */
+  readonly scopes?: readonly TokenScope[] | undefined;
+  /** Ids, aliases and globs of the models that it may name; left out: all. */
+  readonly models?: readonly string[] | undefined;
+  /** Narrower than those of its pool. */
+  readonly limits?: LimitSet | undefined;
+  /** Name of the pool that this credential alone is bound to. */
+  readonly binding?: string | undefined;
+}
+
+/** Of a principal that belongs to others or is bound; one without a row is neither. */
+export interface PrincipalRow {
+  readonly id: PrincipalId;
+  /** Teams and organisations that it belongs to, sorted. */
+  readonly groups: readonly PrincipalId[];
+  /** Name of the pool that it is bound to itself. */
+  readonly binding?: string | undefined;
 }
 
 /** The newest document of a node, to hand to its agent. */
@@ -92,6 +131,7 @@ export interface RowTypes {
   readonly node: NodeRow;
   readonly member: MemberRow;
   readonly credential: CredentialRow;
+  readonly principal: PrincipalRow;
   readonly document: DocumentRow;
 }
 export type RowKind = keyof RowTypes;
@@ -101,16 +141,18 @@ export const ROW_KINDS = [
   'node',
   'member',
   'credential',
+  'principal',
   'document',
 ] as const satisfies readonly RowKind[];
 
-/** Keys are `kind/rest`; the rest has no slash but between pool and node of a member. Credentials are keyed by SHA-256 hex of the secret. */
+/** Keys are `kind/rest`; the rest has no slash but between pool and node of a member and inside a team's id. Credentials are keyed by SHA-256 hex of the secret. */
 export const rowKey = {
   network: (): string => 'network/',
   pool: (name: string): string => `pool/${name}`,
   node: (id: string): string => `node/${id}`,
   member: (pool: string, node: string): string => `member/${pool}/${node}`,
   credential: (sha256Hex: string): string => `credential/${sha256Hex}`,
+  principal: (id: PrincipalId): string => `principal/${id}`,
   document: (node: string): string => `document/${node}`,
 } as const;
 

@@ -5,6 +5,7 @@ import { type Log, createLog } from '@subcloud/kit/log';
 import { rowKey } from '@subcloud/contract/table';
 import { createApi } from './api/app.ts';
 import { bootstrap } from './bootstrap.ts';
+import { stageAccess } from './compile/access-rows.ts';
 import { createPublishedTable } from './compile/published-table.ts';
 import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
 import { fetchText } from './facts/fetch-text.ts';
@@ -23,7 +24,6 @@ import { storeDecisions, storeUsage } from './store/usage.ts';
 import { createLeases } from './watch/leases.ts';
 import { startWatchServer } from './watch/server.ts';
 import { loadWorld } from './world/load-world.ts';
-import { stageCredentials } from './world/reload-world.ts';
 
 export { controlOptions, loadControlConfig };
 export type { ControlConfig };
@@ -74,7 +74,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   };
   const loop = createLoop({ ...context, log });
   table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
-  stageCredentials(world, table);
+  stageAccess(world, table);
   // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
   await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
 

@@ -2,7 +2,7 @@
  * Brings the world back to what the store says, in place. Needed when a transaction's end is not known (the connection
  * broke at COMMIT): memory must never say less or more than the store. What is not stored (links, losses) is kept.
  */
-import { rowKey } from '@subcloud/contract/table';
+import { stageAccess } from '../compile/access-rows.ts';
 import type { PublishedTable } from '../compile/published-table.ts';
 import type { Database } from '../store/database.ts';
 import { loadWorld } from './load-world.ts';
@@ -35,17 +35,8 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.audits, fresh.audits);
   replace(world.revokedStatements, fresh.revokedStatements);
   for (const id of world.links.keys()) if (!world.nodes.has(id)) world.links.delete(id);
-  stageCredentials(world, table);
+  stageAccess(world, table);
   return [...ids];
-}
-
-/** All credentials as rows, and none besides. */
-export function stageCredentials(world: World, table: PublishedTable): void {
-  for (const key of table.rows.keys()) {
-    if (key.startsWith('credential/') && !world.credentials.has(key.slice('credential/'.length)))
-      table.stage('credential', key, undefined);
-  }
-  for (const [hash, row] of world.credentials) table.stage('credential', rowKey.credential(hash), row);
 }
 
 function replace<Key, Value>(target: Map<Key, Value>, source: ReadonlyMap<Key, Value>): void {

@@ -10,6 +10,7 @@ import {
   type NetworkRow,
   type NodeRow,
   type PoolRow,
+  type PrincipalRow,
   type RowKind,
   type RowTypes,
   kindOfKey,
@@ -39,6 +40,8 @@ export interface RoutingTable {
   readonly nodes: ShardedMap<NodeRow>;
   /** By SHA-256 hex of the secret. */
   readonly credentials: ShardedMap<CredentialRow>;
+  /** By id; one without a row belongs to nobody and is not bound itself. */
+  readonly principals: ShardedMap<PrincipalRow>;
   /** By node. */
   readonly documents: ShardedMap<DocumentRow>;
 }
@@ -51,6 +54,7 @@ export const EMPTY_TABLE: RoutingTable = {
   poolIndexes: new Map(),
   nodes: ShardedMap.empty(),
   credentials: ShardedMap.empty(),
+  principals: ShardedMap.empty(),
   documents: ShardedMap.empty(),
 };
 
@@ -84,6 +88,7 @@ export class TableBuilder {
     node: new Map(),
     member: new Map(),
     credential: new Map(),
+    principal: new Map(),
     document: new Map(),
   };
 
@@ -122,7 +127,7 @@ export class TableBuilder {
   }
 
   commit(version: number, epoch: number): TableChange {
-    const { network, pool, node, member, credential, document } = this.#changes;
+    const { network, pool, node, member, credential, principal, document } = this.#changes;
     const base = this.#base;
     const table: RoutingTable = this.#snapshot?.done(version, epoch, network.get('')) ?? {
       version,
@@ -132,6 +137,7 @@ export class TableBuilder {
       poolIndexes: indexMembers(base.poolIndexes, member),
       nodes: base.nodes.with(node),
       credentials: base.credentials.with(credential),
+      principals: base.principals.with(principal),
       documents: base.documents.with(document),
     };
     const cuts = new Set([...member].flatMap(([rest, row]) => (row?.cut === true ? [rest] : [])));
@@ -149,6 +155,7 @@ function snapshotTable(): SnapshotTable {
   const pools = ShardedMap.collect<PoolRow>();
   const nodes = ShardedMap.collect<NodeRow>();
   const credentials = ShardedMap.collect<CredentialRow>();
+  const principals = ShardedMap.collect<PrincipalRow>();
   const documents = ShardedMap.collect<DocumentRow>();
   const members = new Map<string, { all: ShardedMapCollector<MemberRow>; byModel: Map<string, MemberRow[]> }>();
   const seen = new Set<string>();
@@ -181,6 +188,8 @@ function snapshotTable(): SnapshotTable {
           return addMember(row as MemberRow);
         case 'credential':
           return credentials.add(rest, row as CredentialRow);
+        case 'principal':
+          return principals.add(rest, row as PrincipalRow);
         case 'document':
           return documents.add(rest, row as DocumentRow);
       }
@@ -193,6 +202,7 @@ function snapshotTable(): SnapshotTable {
       poolIndexes: new Map([...members].map(([pool, { all, byModel }]) => [pool, { members: all.done(), byModel }])),
       nodes: nodes.done(),
       credentials: credentials.done(),
+      principals: principals.done(),
       documents: documents.done(),
     }),
   };
@@ -215,6 +225,8 @@ function canonicalKey(kind: RowKind, key: string, row: RowTypes[RowKind]): strin
     case 'credential':
       // The row does not repeat the hash that it is keyed by.
       return /^credential\/[0-9a-f]{64}$/.test(key) ? key : '';
+    case 'principal':
+      return rowKey.principal((row as PrincipalRow).id);
     case 'document':
       return rowKey.document((row as DocumentRow).node);
   }

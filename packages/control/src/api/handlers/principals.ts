@@ -1,11 +1,11 @@
 import { AppError } from '@subcloud/contract/errors';
 import { newId } from '@subcloud/kit/clock';
 import { hashSecret, joinTokenText, newSecret } from '@subcloud/kit/secrets';
-import { rowKey } from '@subcloud/contract/table';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { actorName } from '../../access/actor.ts';
 import { requirePrincipal } from '../../access/authorise.ts';
 import type { Transaction } from '../../loop.ts';
+import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
 
@@ -95,7 +95,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         apply: (world) => {
           const row = { id, kind: 'account', principal: body.principal, pool: null, expiresAt } as const;
           world.credentials.set(hash, row);
-          pass.table.stage('credential', rowKey.credential(hash), row);
+          stageCredential(world, pass.table, hash, row);
         },
       };
     });
@@ -152,7 +152,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         touched: [],
         apply: (world) => {
           world.credentials.delete(row.hash);
-          pass.table.stage('credential', rowKey.credential(row.hash), undefined);
+          stageCredential(world, pass.table, row.hash, undefined);
         },
       };
     });

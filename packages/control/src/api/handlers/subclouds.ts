@@ -1,7 +1,7 @@
 import { AppError } from '@subcloud/contract/errors';
-import { rowKey } from '@subcloud/contract/table';
 import { actorName } from '../../access/actor.ts';
 import { knownSubcloud, mayKnow, ownedSubcloud } from '../../access/authorise.ts';
+import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID } from '../../world/world.ts';
 import { type Handlers, iso, page, withdrawn } from '../context.ts';
@@ -99,7 +99,7 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
           for (const [hash, credential] of world.credentials) {
             if (credential.pool !== subcloud.name) continue;
             world.credentials.delete(hash);
-            pass.table.stage('credential', rowKey.credential(hash), undefined);
+            stageCredential(world, pass.table, hash, undefined);
           }
         },
       };

@@ -1,10 +1,10 @@
 import { AppError } from '@subcloud/contract/errors';
-import { rowKey } from '@subcloud/contract/table';
 import { newId } from '@subcloud/kit/clock';
 import { hashSecret, newSecret } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { actorName } from '../../access/actor.ts';
 import { ownedSubcloud } from '../../access/authorise.ts';
+import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID } from '../../world/world.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
@@ -56,7 +56,7 @@ export const tokenHandlers: Pick<Handlers, 'createToken' | 'listTokens' | 'revok
         apply: (world) => {
           const row = { id, kind: 'subcloud', principal, pool: subcloud.name, expiresAt } as const;
           world.credentials.set(hash, row);
-          pass.table.stage('credential', rowKey.credential(hash), row);
+          stageCredential(world, pass.table, hash, row);
         },
       };
     });
@@ -118,7 +118,7 @@ export const tokenHandlers: Pick<Handlers, 'createToken' | 'listTokens' | 'revok
         touched: [],
         apply: (world) => {
           world.credentials.delete(row.hash);
-          pass.table.stage('credential', rowKey.credential(row.hash), undefined);
+          stageCredential(world, pass.table, row.hash, undefined);
         },
       };
     });
