@@ -110,7 +110,10 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
           clock,
         });
   const api = createApi({
-    context: { db, loop, leases, authority, clock, pass: context, version: VERSION, replaceMeasurer, nvidia },
+    context: { leases, authority, pass: context, version: VERSION, replaceMeasurer, nvidia },
+    db,
+    loop,
+    clock,
     adminTokenHash,
     log,
   });

@@ -1,5 +1,5 @@
 /** What owners do through control, and what the answers to their withdrawals promise. */
-import type { ApiContext } from '@subcloud/control/api/context';
+import type { WriteContext } from '@subcloud/control/api/context';
 import { memberHandlers } from '@subcloud/control/api/handlers/members';
 import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
 import type { SubcloudRecord } from '@subcloud/control/world/world';
@@ -43,7 +43,7 @@ export async function ownerActs(
   }
 }
 
-function api({ context, loop, leases }: SimulatedControl): ApiContext {
+function api({ context, loop, leases }: SimulatedControl): WriteContext {
   const { db, authority, clock } = context;
   const rest = { version: 'sim', openapi: () => ({}), replaceMeasurer: () => undefined, nvidia: undefined };
   return { db, loop, leases, authority, clock, pass: context, ...rest };

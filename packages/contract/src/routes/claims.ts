@@ -154,6 +154,7 @@ export const claimsRoutes = defineRoutes({
     path: '/api/v1/nodes/{id}/attestations/nvidia/challenge',
     auth: 'principal',
     action: 'node.attest',
+    readOnly: 'a nonce changes nothing before evidence is sent for it, and lives in memory',
     summary: 'A nonce for NVIDIA attestation evidence, bound to the key of the node',
     params: z.strictObject({ id: nodeIdShape }),
     status: 200,

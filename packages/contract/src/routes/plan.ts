@@ -88,6 +88,7 @@ export const planRoutes = defineRoutes({
     path: '/api/v1/subclouds/{name}/plan',
     auth: 'principal',
     action: 'subcloud.plan',
+    readOnly: 'asks with a body',
     summary: 'What an apply would change, or a deletion; nothing is stored',
     params: byName,
     /** Null: what deleting it would change. */
@@ -102,6 +103,7 @@ export const planRoutes = defineRoutes({
     path: '/api/v1/nodes/{id}/what-if',
     auth: 'principal',
     action: 'node.whatIf',
+    readOnly: 'asks with a body',
     summary: 'What would be decided of a node if it had these facts; facts that are not given stay as they are',
     params: z.strictObject({ id: nodeIdShape }),
     body: z.strictObject({ facts: testNode }),

@@ -12,7 +12,10 @@ import type { ErrorCodeName } from '../errors.ts';
 export type RouteAuth = 'public' | 'join' | 'principal' | 'admin';
 
 export interface RouteSpec {
+  /** All but `get` change something, and every change stands in the audit log. */
   readonly method: 'get' | 'post' | 'put' | 'delete';
+  /** Why a route that is no `get` changes nothing all the same. */
+  readonly readOnly?: string;
   /** Parameters in braces: `/api/v1/nodes/{id}`. */
   readonly path: `/api/v1/${string}`;
   readonly auth: RouteAuth;

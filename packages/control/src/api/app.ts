@@ -9,9 +9,12 @@ import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import type { RouteSpec } from '@subcloud/contract/routes/route';
 import { newId } from '@subcloud/kit/clock';
+import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { type Actor, identify } from '../access/actor.ts';
-import { isStoreFault } from '../store/database.ts';
+import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
+import type { Loop } from '../loop.ts';
+import { type Database, isStoreFault } from '../store/database.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
 import { claimsHandlers } from './handlers/claims.ts';
@@ -48,15 +51,25 @@ const handlers: Handlers = {
 const DEFAULT_MAX_BODY_BYTES = 65_536;
 
 export function createApi(options: {
-  readonly context: Omit<ApiContext, 'openapi'>;
+  readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock'>;
+  readonly db: Database;
+  readonly loop: Loop;
+  readonly clock: Clock;
   readonly adminTokenHash: string;
   readonly log: Log;
 }): Hono {
   const { adminTokenHash, log } = options;
   const app = new Hono();
   const openapi = openApiDocument(options.context.version);
-  const context: ApiContext = { ...options.context, openapi };
-  const { loop, clock } = context;
+  const context: ApiContext = {
+    ...options.context,
+    db: options.db,
+    loop: options.loop,
+    clock: options.clock,
+    openapi,
+  };
+  const { loop, clock } = options;
+  const write = auditedWrites({ db: options.db, loop, clock });
 
   app.onError((error, c) => failure(c, error, log));
   for (const [name, spec] of Object.entries(controlRoutes) as [keyof typeof controlRoutes, RouteSpec][]) {
@@ -73,15 +86,24 @@ export function createApi(options: {
         ),
     });
     app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], limit, async (c) => {
-      const actor = admit(spec, () =>
+      const requestId = newId('req');
+      c.header('x-request-id', requestId);
+      const actor = callerOf(spec, () =>
         identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
       );
-      const input = {
-        ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
-        ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
-        ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
+      const request = { requestId, actor, action: spec.action, reason: reasonOf(c) };
+      const handle = async (handlerContext: ApiContext): Promise<unknown> => {
+        permit(spec, actor);
+        const input = {
+          ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
+          ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
+          ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
+        };
+        return handler(handlerContext, input, actor);
       };
-      const output = await handler(context, input, actor);
+      const output = isWrite(spec)
+        ? await write(request, c.req.path, (writing) => handle({ ...context, loop: writing }))
+        : await handle(context);
       return c.json(output as object, spec.status);
     });
   }
@@ -94,15 +116,34 @@ export function createApi(options: {
   return app;
 }
 
-/** What the route asks of the caller before anything is looked up. A public route reads no credential, not even a wrong one. */
-function admit(spec: RouteSpec, who: () => Actor): Actor {
+/** A public route reads no credential, not even a wrong one. */
+function callerOf(spec: RouteSpec, who: () => Actor): Actor {
   if (spec.auth === 'public' || spec.auth === 'join') return { kind: 'anonymous' };
   const actor = who();
   if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
-  if (spec.auth === 'admin' && actor.kind !== 'admin') {
-    throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
-  }
   return actor;
+}
+
+/** What the route asks of the caller before anything is looked up. */
+function permit(spec: RouteSpec, actor: Actor): void {
+  if (spec.auth === 'admin' && actor.kind !== 'admin')
+    throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
+}
+
+/** In the actor's own words, percent-encoded UTF-8: for the audit log. */
+function reasonOf(c: Context): string | null {
+  const text = c.req.header('x-subcloud-reason');
+  if (text === undefined) return null;
+  try {
+    const reason = decodeURIComponent(text);
+    if (reason.length <= 512) return reason;
+  } catch {
+    // Said below.
+  }
+  throw new AppError('client.invalid_request', {
+    message: 'x-subcloud-reason: at most 512 characters, percent-encoded.',
+    param: 'x-subcloud-reason',
+  });
 }
 
 function shaped(schema: z.ZodType, value: unknown, where: string): unknown {
@@ -144,7 +185,7 @@ function failure(c: Context, error: Error, log: Log): Response {
   const fault = isStoreFault(error)
     ? new AppError('platform.store_unavailable', { cause: error, retryAfterS: 2 })
     : AppError.from(error);
-  const requestId = newId('req');
+  const requestId = c.res.headers.get('x-request-id') ?? newId('req');
   if (fault.code === 'platform.internal' || fault.code === 'platform.store_unavailable')
     log.error({ err: error, requestId, method: c.req.method, path: c.req.routePath }, 'a request failed');
   c.header('x-request-id', requestId);

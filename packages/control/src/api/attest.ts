@@ -2,14 +2,15 @@
 import type { Actor } from '../access/actor.ts';
 import { actorName } from '../access/actor.ts';
 import { type Attestation, applyAttestation, factsTouched, nodesAbout, storeAttestation } from '../facts/attested.ts';
-import type { Change, Transaction } from '../loop.ts';
+import type { AuditedChange } from '../audit/audited.ts';
+import type { Transaction } from '../loop.ts';
 import { insertEvents } from '../store/events.ts';
 import { claimRows, claimView } from './claim-view.ts';
-import { type ApiContext, withdrawn } from './context.ts';
+import { type WriteContext, withdrawn } from './context.ts';
 
 /** Stores what `open` has checked, in one change; `open` runs inside it, so that a revocation cannot come in between. */
 export async function attest(
-  context: ApiContext,
+  context: WriteContext,
   actor: Actor,
   open: (tx: Transaction) => Attestation | Promise<Attestation>,
 ): Promise<{
@@ -19,12 +20,17 @@ export async function attest(
 }> {
   const { db, loop, clock } = context;
   const { result, tableVersion } = await loop.change(
-    async (tx): Promise<Change<{ readonly id: string; readonly created: boolean }>> => {
+    async (tx): Promise<AuditedChange<{ readonly id: string; readonly created: boolean }>> => {
       const nowMs = clock.nowMs();
       const attestation = await open(tx);
       const { subject, fact, issuer, expiresAt } = attestation;
       const { id, created, claim } = await storeAttestation(tx, attestation, nowMs);
-      if (!created) return { result: { id, created }, touched: [], apply: () => undefined };
+      const state = { ...subject, fact, issuer, expiresAt };
+      const audited = `claim:${id}`;
+      if (!created) {
+        const audit = { subject: audited, before: state, after: state };
+        return { audit, result: { id, created }, touched: [], apply: () => undefined };
+      }
       const node = 'node' in subject ? subject.node : null;
       await insertEvents(
         tx,
@@ -41,6 +47,7 @@ export async function attest(
         nowMs,
       );
       return {
+        audit: { subject: audited, before: null, after: state },
         result: { id, created },
         touched: nodesAbout(loop.world, { node, digest: 'digest' in subject ? subject.digest : null }),
         scope: { facts: factsTouched(fact) },

@@ -15,7 +15,7 @@ export type ClaimRecord = z.infer<typeof claimRecord>;
 export type ClaimRow = Awaited<ReturnType<ReturnType<typeof claimRows>['execute']>>[number];
 
 /** Claims of nodes that are still there, and audits. */
-export function claimRows(db: Kysely<Schema>) {
+export function claimRows(db: Pick<Kysely<Schema>, 'selectFrom'>) {
   return db
     .selectFrom('claims')
     .leftJoin('nodes', 'nodes.id', 'claims.node_id')

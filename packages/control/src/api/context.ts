@@ -1,20 +1,21 @@
 /** What handlers work with. Not a bag for the request: a handler gets its input and its actor as arguments. */
 import type { ControlRoutes } from '@subcloud/contract/routes/control';
-import type { InputOf, OutputOf } from '@subcloud/contract/routes/route';
+import type { InputOf, OutputOf, RouteSpec } from '@subcloud/contract/routes/route';
 import type { Withdrawal } from '@subcloud/contract/routes/shapes';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Actor } from '../access/actor.ts';
+import type { WriteLoop } from '../audit/audited.ts';
 import type { Authority } from '../authority.ts';
 import type { LocationMeasurer } from '../facts/measure-location.ts';
 import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
-import type { Loop } from '../loop.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
 import type { Leases } from '../watch/leases.ts';
 
+/** Of routes that change nothing: there is nothing here to write with. */
 export interface ApiContext {
-  readonly db: Database;
-  readonly loop: Loop;
+  readonly db: Pick<Database, 'selectFrom'>;
+  readonly loop: Pick<WriteLoop, 'world'>;
   readonly leases: Leases;
   readonly authority: Authority;
   readonly clock: Clock;
@@ -26,8 +27,17 @@ export interface ApiContext {
   readonly nvidia: NvidiaVerifier | undefined;
 }
 
+/** Of routes that change something: every change goes through `loop` and says what the audit log is to say of it. */
+export interface WriteContext extends ApiContext {
+  readonly loop: WriteLoop;
+}
+
+type ContextOf<Spec extends RouteSpec> = Spec extends { readonly method: 'get' } | { readonly readOnly: string }
+  ? ApiContext
+  : WriteContext;
+
 export type Handler<Name extends keyof ControlRoutes> = (
-  context: ApiContext,
+  context: ContextOf<ControlRoutes[Name]>,
   input: InputOf<ControlRoutes[Name]>,
   actor: Actor,
 ) => Promise<OutputOf<ControlRoutes[Name]>> | OutputOf<ControlRoutes[Name]>;

@@ -1,13 +1,14 @@
 /** Puts a prepared revision in force: what apply and rollback share. Runs inside a turn of the loop. */
 import { AppError } from '@subcloud/contract/errors';
 import { type Actor, actorName } from '../access/actor.ts';
-import type { Change, Transaction } from '../loop.ts';
+import type { AuditedChange } from '../audit/audited.ts';
+import type { Transaction } from '../loop.ts';
 import { scopeOf } from '../plan/plan.ts';
 import { planInSlices, snapshot } from '../plan/snapshot.ts';
 import { type PreparedRevision, prepareRevision, requireTests } from '../plan/prepare-revision.ts';
 import { insertEvents } from '../store/events.ts';
 import type { SubcloudRecord } from '../world/world.ts';
-import type { ApiContext } from './context.ts';
+import type { ApiContext, WriteContext } from './context.ts';
 import { requireKnown } from './handlers/principals.ts';
 
 export interface RevisionRequest {
@@ -24,11 +25,11 @@ export interface Applied {
 }
 
 export async function storeRevision(
-  context: ApiContext,
+  context: WriteContext,
   tx: Transaction,
   request: RevisionRequest,
   actor: Actor,
-): Promise<Change<Applied>> {
+): Promise<AuditedChange<Applied>> {
   const { loop, clock } = context;
   const { name, ifRevision, maxLeavePercent } = request;
   const nowMs = clock.nowMs();
@@ -42,8 +43,15 @@ export async function storeRevision(
   if (record.owner !== null) await requireKnown(tx, record.owner);
   requireTests(prepared);
   await tx.deleteFrom('drafts').where('subcloud_id', '=', record.id).execute();
+  const subject = record.owner === null ? 'network' : `subcloud:${name}`;
+  const before = existing === undefined ? null : revisionState(existing);
   if (prepared.isUnchanged && existing !== undefined)
-    return { result: { change: 'unchanged', record: existing }, touched: [], apply: () => undefined };
+    return {
+      audit: { subject, before, after: before },
+      result: { change: 'unchanged', record: existing },
+      touched: [],
+      apply: () => undefined,
+    };
   if (maxLeavePercent !== undefined) await requireFewLeave(context, prepared, maxLeavePercent);
   await insertRevision(tx, prepared, actor, nowMs);
   const change = existing === undefined ? 'created' : 'updated';
@@ -63,6 +71,7 @@ export async function storeRevision(
     nowMs,
   );
   return {
+    audit: { subject, before, after: { ...revisionState(record), change: request.reason } },
     result: { change, record },
     touched: 'all',
     ...(scope === undefined ? {} : { scope: { subclouds: scope } }),
@@ -71,6 +80,11 @@ export async function storeRevision(
       world.subcloudByName.set(name, record.id);
     },
   };
+}
+
+/** As the audit log shows it; the manifests themselves are kept as revisions. */
+export function revisionState({ id, owner, revision, effectiveHash }: SubcloudRecord) {
+  return { id, owner, revision, effectiveHash };
 }
 
 async function insertRevision(

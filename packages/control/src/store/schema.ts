@@ -1,5 +1,5 @@
 /** The tables of the newest migration, as kysely sees them. bigint columns are read as numbers (times and counters stay below 2^53). */
-import type { Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 
 interface NodeTable {
   id: string;
@@ -140,6 +140,22 @@ export interface Schema {
     actor: string;
     reason: string;
     detail: JSONColumnType<object>;
+  };
+  /** Rows are never changed; all but `entry` follows from it. */
+  audit: {
+    sequence: GeneratedAlways<number>;
+    entry: ColumnType<string, string, never>;
+    hash: GeneratedAlways<string>;
+    at: GeneratedAlways<number>;
+    request_id: GeneratedAlways<string>;
+    actor: GeneratedAlways<string>;
+    action: GeneratedAlways<string>;
+    subject: GeneratedAlways<string>;
+  };
+  audit_seals: {
+    sequence: ColumnType<number, number, never>;
+    document: JSONColumnType<object, string, never>;
+    certificate: JSONColumnType<object, string, never>;
   };
   usage: {
     gateway: string;

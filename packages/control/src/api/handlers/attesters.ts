@@ -63,7 +63,12 @@ export const attesterHandlers: Pick<Handlers, Names & keyof typeof claimsRoutes>
         ],
         nowMs,
       );
-      return { result: undefined, touched: [], apply: (world) => void world.attesters.set(record.name, record) };
+      return {
+        audit: { subject: `attester:${record.name}`, before: null, after: attesterView(record) },
+        result: undefined,
+        touched: [],
+        apply: (world) => void world.attesters.set(record.name, record),
+      };
     });
     return attesterView(record);
   },
@@ -109,7 +114,13 @@ export const attesterHandlers: Pick<Handlers, Names & keyof typeof claimsRoutes>
         nowMs,
       );
       const revoked = rows.map(({ id, node_id: node, digest }) => ({ id, node, digest }));
+      const before = attesterView(attester);
       return {
+        audit: {
+          subject: `attester:${attester.name}`,
+          before,
+          after: { ...before, revokedAt: iso(nowMs), claims: rows.length },
+        },
         result: undefined,
         touched: new Set(revoked.flatMap((row) => nodesAbout(world, row))),
         apply: () => {

@@ -11,11 +11,12 @@ import { digestsOf, withAudits } from '../../facts/audits.ts';
 import { type ClaimDraft, isSameLine, replaceClaims, withClaims } from '../../facts/claims.ts';
 import { declaredClaims } from '../../facts/declared.ts';
 import { claimOf } from '../../facts/load-claims.ts';
-import type { Change, Transaction } from '../../loop.ts';
+import type { AuditedChange } from '../../audit/audited.ts';
+import type { Transaction } from '../../loop.ts';
 import { type NewEvent, insertEvents } from '../../store/events.ts';
 import { attest } from '../attest.ts';
 import { type ClaimRow, claimRows, claimView } from '../claim-view.ts';
-import { type ApiContext, type Handlers, withdrawn } from '../context.ts';
+import { type ApiContext, type Handlers, type WriteContext, iso, isoOrNull, withdrawn } from '../context.ts';
 import { attestationHandlers } from './attestations.ts';
 import { attesterHandlers } from './attesters.ts';
 
@@ -114,11 +115,11 @@ async function readableRow(
 }
 
 async function revoke(
-  { loop, clock }: ApiContext,
+  { loop, clock }: WriteContext,
   tx: Transaction,
   id: string,
   actor: Actor,
-): Promise<Change<undefined>> {
+): Promise<AuditedChange<undefined>> {
   const { world } = loop;
   const nowMs = clock.nowMs();
   const row = await readableRow(tx, world, id, actor);
@@ -135,6 +136,7 @@ async function revoke(
   await insertEvents(tx, [claimEvent('claim.revoked', row, actor)], nowMs);
   const { node_id: node, digest, fact, source, issuer } = row;
   return {
+    audit: { subject: `claim:${id}`, before: claimState(row), after: { ...claimState(row), revokedAt: iso(nowMs) } },
     result: undefined,
     touched: nodesAbout(world, { node, digest }),
     scope: { facts: factsTouched(fact) },
@@ -154,11 +156,11 @@ async function revoke(
  * declaration, of a measurement where none has replaced it.
  */
 async function restore(
-  { loop, clock }: ApiContext,
+  { loop, clock }: WriteContext,
   tx: Transaction,
   id: string,
   actor: Actor,
-): Promise<Change<undefined>> {
+): Promise<AuditedChange<undefined>> {
   const { world } = loop;
   const nowMs = clock.nowMs();
   const row = await readableRow(tx, world, id, actor);
@@ -175,6 +177,11 @@ async function restore(
   await replaceClaims(tx, [{ node: node.id, before: node.claims, after: claims }]);
   await insertEvents(tx, [claimEvent('claim.restored', row, actor)], nowMs);
   return {
+    audit: {
+      subject: `claim:${id}`,
+      before: { ...claimState(row), revokedAt: isoOrNull(row.revoked_at) },
+      after: claimState(row),
+    },
     result: undefined,
     touched: [node.id],
     scope: { facts: factsTouched(row.fact) },
@@ -208,6 +215,10 @@ async function stillSaid(
   const expiresAt = Math.max(body.issuedAt + DECLARATION_VALID_MS, ...renewed);
   if (expiresAt <= nowMs) return [];
   return declaredClaims(body, expiresAt).drafts.filter((draft) => isSameLine(draft, row));
+}
+
+function claimState({ node_id: node, digest, fact, source, issuer }: ClaimRow) {
+  return { node, digest, fact, source, issuer };
 }
 
 function claimEvent(kind: string, row: ClaimRow, actor: Actor): NewEvent {

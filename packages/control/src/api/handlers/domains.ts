@@ -12,7 +12,8 @@ import {
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { type Actor, actorName } from '../../access/actor.ts';
 import { mayKnow, requirePrincipal } from '../../access/authorise.ts';
-import type { Change, Transaction } from '../../loop.ts';
+import type { AuditedChange } from '../../audit/audited.ts';
+import type { Transaction } from '../../loop.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type DomainRecord, recompiled, usersOf } from '../../world/domains.ts';
 import type { World } from '../../world/world.ts';
@@ -68,7 +69,8 @@ export const domainsHandlers: Pick<Handlers, keyof typeof domainsRoutes> = {
       const nowMs = clock.nowMs();
       await tx.updateTable('domains').set({ deleted_at: nowMs }).where('id', '=', id).execute();
       await insertEvents(tx, [eventOf('domain.deleted', domain, actor)], nowMs);
-      return { result: undefined, touched: [], apply: (world) => void world.domains.delete(id) };
+      const audit = { subject: `domain:${id}`, before: domainState(domain), after: null };
+      return { audit, result: undefined, touched: [], apply: (world) => void world.domains.delete(id) };
     });
     return { deleted: id };
   },
@@ -87,7 +89,7 @@ async function define(
   tx: Transaction,
   wanted: Definition,
   actor: Actor,
-): Promise<Change<{ readonly change: 'created' | 'updated' | 'unchanged'; readonly domain: DomainRecord }>> {
+): Promise<AuditedChange<{ readonly change: 'created' | 'updated' | 'unchanged'; readonly domain: DomainRecord }>> {
   const { world } = loop;
   const { id, owner } = wanted;
   const existing = world.domains.get(id);
@@ -107,8 +109,15 @@ async function define(
     createdBy: actorName(actor),
   };
   requireValid(world, domain, existing);
+  const subject = `domain:${id}`;
+  const before = existing === undefined ? null : domainState(existing);
   if (existing !== undefined && sameContent(existing, domain))
-    return { result: { change: 'unchanged', domain: existing }, touched: [], apply: () => undefined };
+    return {
+      audit: { subject, before, after: before },
+      result: { change: 'unchanged', domain: existing },
+      touched: [],
+      apply: () => undefined,
+    };
   await store(tx, domain, last !== undefined);
   const change = existing === undefined ? 'created' : 'updated';
   await insertEvents(tx, [eventOf(`domain.${change}`, domain, actor)], nowMs);
@@ -116,6 +125,7 @@ async function define(
   const changed = usersOf(world, id).map((record) => recompiled(record, domains.values()));
   const isPrivate = changed.some(({ policy }) => policy.models.isPrivate);
   return {
+    audit: { subject, before, after: domainState(domain) },
     result: { change, domain },
     touched: changed.length === 0 ? [] : 'all',
     ...(isPrivate ? {} : { scope: { subclouds: changed.map((record) => record.id) } }),
@@ -167,6 +177,10 @@ function requireValid(world: World, domain: DomainRecord, existing: DomainRecord
 function sameContent(a: DomainRecord, b: DomainRecord): boolean {
   const content = ({ title, members, unclear }: DomainRecord): string => canonicalJson({ title, members, unclear });
   return content(a) === content(b);
+}
+
+function domainState({ owner, version, members, unclear }: DomainRecord) {
+  return { owner, version, members, unclear };
 }
 
 function requireWriter(actor: Actor, owner: PrincipalId | null): void {

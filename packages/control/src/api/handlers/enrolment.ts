@@ -45,7 +45,9 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         const node = loop.world.nodes.get(known.id);
         if (node?.document === undefined) throw new AppError('platform.internal');
         // An agent that died before it wrote the answer down asks again.
-        return { result: { node, document: node.document.document }, touched: [], apply: () => undefined };
+        const state = nodeState(node);
+        const audit = { subject: `node:${node.id}`, before: state, after: state, actor: joining(row) };
+        return { audit, result: { node, document: node.document.document }, touched: [], apply: () => undefined };
       }
       const node: NodeRecord = {
         id: newId('nod'),
@@ -107,6 +109,7 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
       );
       await saveDocuments(tx, [{ node: node.id, record }]);
       return {
+        audit: { subject: `node:${node.id}`, before: null, after: nodeState(node), actor: joining(row) },
         result: { node, document: record.document },
         touched: [node.id],
         apply: (world) => {
@@ -124,3 +127,11 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
     };
   },
 };
+
+function joining(token: { readonly id: string }) {
+  return { name: `join-token:${token.id}`, role: 'join-token' };
+}
+
+function nodeState({ name, operator, publicKey }: NodeRecord) {
+  return { name, operator, publicKey };
+}

@@ -63,6 +63,11 @@ export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 're
         nowMs,
       );
       return {
+        audit: {
+          subject: memberSubject(subcloud, node),
+          before: memberState(stored),
+          after: memberState(membership),
+        },
         result: { subcloud, node },
         touched: [node.id],
         apply: () => setMembership(node, subcloud.id, membership),
@@ -105,7 +110,12 @@ export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 're
         ],
         nowMs,
       );
-      return { result: undefined, touched: [node.id], apply: () => setMembership(node, subcloud.id, membership) };
+      return {
+        audit: { subject: memberSubject(subcloud, node), before: memberState(stored), after: memberState(membership) },
+        result: undefined,
+        touched: [node.id],
+        apply: () => setMembership(node, subcloud.id, membership),
+      };
     });
     return withdrawn(context, tableVersion);
   },
@@ -116,6 +126,16 @@ function membersOf(world: World, subcloud: SubcloudRecord): { node: NodeRecord; 
     const membership = node.memberships.get(subcloud.id);
     return membership === undefined ? [] : [{ node, membership }];
   });
+}
+
+function memberSubject(subcloud: SubcloudRecord, node: NodeRecord): string {
+  return `member:${subcloud.name}/${node.id}`;
+}
+
+function memberState(membership: Membership | undefined) {
+  if (membership === undefined) return null;
+  const { state, reason, assigned } = membership;
+  return { state, reason, assigned };
 }
 
 function setMembership(node: NodeRecord, subcloudId: string, membership: Membership): void {

@@ -88,6 +88,7 @@ export const networkHandlers: Pick<Handlers, 'openapi' | 'network' | 'whoami' | 
         nowMs,
       );
       return {
+        audit: { subject: 'places', before: { places: loop.world.places }, after: { places } },
         result: undefined,
         touched: 'all',
         apply: (world) => {

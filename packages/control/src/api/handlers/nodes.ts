@@ -45,7 +45,9 @@ export const nodeHandlers: Pick<Handlers, 'listNodes' | 'getNode' | 'removeNode'
         ],
         nowMs,
       );
+      const { name, operator, publicKey } = node;
       return {
+        audit: { subject: `node:${node.id}`, before: { name, operator, publicKey }, after: null },
         result: undefined,
         touched: [node.id],
         apply: (world) => {

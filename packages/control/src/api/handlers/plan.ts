@@ -75,6 +75,11 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
     // A turn of the loop, so that no deletion or apply of the Subcloud comes between; it touches nothing.
     await loop.change(async (tx) => {
       const { id } = existingSubcloud(context, actor, params.name);
+      const last = await tx
+        .selectFrom('drafts')
+        .select('content_hash')
+        .where('subcloud_id', '=', id)
+        .executeTakeFirst();
       await tx
         .insertInto('drafts')
         .values({ ...draft, subcloud_id: id })
@@ -94,7 +99,10 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
         ],
         nowMs,
       );
-      return { result: undefined, touched: [], apply: () => undefined };
+      const before = last === undefined ? null : { contentHash: last.content_hash };
+      const after = { contentHash: prepared.contentHash };
+      const audit = { subject: `draft:${params.name}`, before, after };
+      return { audit, result: undefined, touched: [], apply: () => undefined };
     });
     return { draft: draftView(params.name, draft), plan: await planPrepared(context, actor, prepared) };
   },
@@ -115,12 +123,18 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
   },
 
   async deleteDraft(context, { params }, actor) {
-    const subcloud = existingSubcloud(context, actor, params.name);
-    const { numDeletedRows } = await context.db
-      .deleteFrom('drafts')
-      .where('subcloud_id', '=', subcloud.id)
-      .executeTakeFirst();
-    return { ended: numDeletedRows > 0n };
+    const { result } = await context.loop.change(async (tx) => {
+      const subcloud = existingSubcloud(context, actor, params.name);
+      const deleted = await tx
+        .deleteFrom('drafts')
+        .where('subcloud_id', '=', subcloud.id)
+        .returning('content_hash')
+        .executeTakeFirst();
+      const before = deleted === undefined ? null : { contentHash: deleted.content_hash };
+      const audit = { subject: `draft:${params.name}`, before, after: null };
+      return { audit, result: deleted !== undefined, touched: [], apply: () => undefined };
+    });
+    return { ended: result };
   },
 
   async diffRevisions(context, { params, query }, actor) {

@@ -44,7 +44,8 @@ export const principalHandlers: Pick<Handlers, Names> = {
         ],
         nowMs,
       );
-      return { result: undefined, touched: [], apply: () => undefined };
+      const audit = { subject: `principal:${body.id}`, before: null, after: { id: body.id } };
+      return { audit, result: undefined, touched: [], apply: () => undefined };
     });
     return { id: body.id, createdAt: iso(nowMs) };
   },
@@ -89,7 +90,9 @@ export const principalHandlers: Pick<Handlers, Names> = {
         ],
         nowMs,
       );
+      const { principal, name = null } = body;
       return {
+        audit: { subject: `key:${id}`, before: null, after: { principal, name, expiresAt: isoOrNull(expiresAt) } },
         result: undefined,
         touched: [],
         apply: (world) => {
@@ -130,7 +133,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         .set({ revoked_at: nowMs })
         .where('id', '=', params.id)
         .where('revoked_at', 'is', null)
-        .returning('hash')
+        .returning(['hash', 'principal', 'name'])
         .executeTakeFirst();
       if (row === undefined) throw new AppError('client.not_found', { message: `There is no live key ${params.id}.` });
       await insertEvents(
@@ -147,7 +150,9 @@ export const principalHandlers: Pick<Handlers, Names> = {
         ],
         nowMs,
       );
+      const { principal, name } = row;
       return {
+        audit: { subject: `key:${params.id}`, before: { principal, name }, after: null },
         result: undefined,
         touched: [],
         apply: (world) => {
@@ -191,7 +196,8 @@ export const principalHandlers: Pick<Handlers, Names> = {
         ],
         nowMs,
       );
-      return { result: undefined, touched: [], apply: () => undefined };
+      const audit = { subject: `join-token:${id}`, before: null, after: { operator, expiresAt: iso(expiresAt) } };
+      return { audit, result: undefined, touched: [], apply: () => undefined };
     });
     return { id, operator, joinToken: joinTokenText(secret, authority.fingerprint), expiresAt: iso(expiresAt) };
   },
@@ -246,7 +252,8 @@ export const principalHandlers: Pick<Handlers, Names> = {
         ],
         nowMs,
       );
-      return { result: undefined, touched: [], apply: () => undefined };
+      const audit = { subject: `join-token:${params.id}`, before: { operator: row.operator }, after: null };
+      return { audit, result: undefined, touched: [], apply: () => undefined };
     });
     return { revokedAt: iso(nowMs) };
   },

@@ -5,7 +5,7 @@ import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID } from '../../world/world.ts';
 import { type Handlers, iso, page, withdrawn } from '../context.ts';
-import { storeRevision } from '../store-revision.ts';
+import { revisionState, storeRevision } from '../store-revision.ts';
 import { subcloudView } from '../views.ts';
 
 type Names = 'applySubcloud' | 'listSubclouds' | 'getSubcloud' | 'listRevisions' | 'deleteSubcloud';
@@ -91,6 +91,7 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
         nowMs,
       );
       return {
+        audit: { subject: `subcloud:${subcloud.name}`, before: revisionState(subcloud), after: null },
         result: undefined,
         touched: 'all',
         apply: (world) => {

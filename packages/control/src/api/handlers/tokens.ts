@@ -51,6 +51,11 @@ export const tokenHandlers: Pick<Handlers, 'createToken' | 'listTokens' | 'revok
         nowMs,
       );
       return {
+        audit: {
+          subject: `token:${id}`,
+          before: null,
+          after: { subcloud: subcloud.name, principal, name: body.name ?? null, expiresAt: isoOrNull(expiresAt) },
+        },
         result: principal,
         touched: [],
         apply: (world) => {
@@ -95,7 +100,7 @@ export const tokenHandlers: Pick<Handlers, 'createToken' | 'listTokens' | 'revok
         .where('id', '=', params.id)
         .where('subcloud_id', '=', subcloud.id)
         .where('revoked_at', 'is', null)
-        .returning('hash')
+        .returning(['hash', 'principal', 'name'])
         .executeTakeFirst();
       if (row === undefined)
         throw new AppError('client.not_found', { message: `${params.name} has no live token ${params.id}.` });
@@ -113,7 +118,9 @@ export const tokenHandlers: Pick<Handlers, 'createToken' | 'listTokens' | 'revok
         ],
         nowMs,
       );
+      const before = { subcloud: subcloud.name, principal: row.principal, name: row.name };
       return {
+        audit: { subject: `token:${params.id}`, before, after: null },
         result: undefined,
         touched: [],
         apply: (world) => {
