@@ -2,9 +2,10 @@
 import { createRequire } from 'node:module';
 import type * as Yaml from 'yaml';
 
+const require = createRequire(import.meta.url);
 let loaded: typeof Yaml | undefined;
 
 export function yaml(): typeof Yaml {
-  loaded ??= createRequire(import.meta.url)('yaml') as typeof Yaml;
+  loaded ??= require('yaml') as typeof Yaml;
   return loaded;
 }

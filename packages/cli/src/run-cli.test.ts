@@ -266,7 +266,7 @@ test('durations carry their unit', async () => {
     }),
   });
   const made = await run(['join-token', 'create', '--expires-in', '2h', '--url', control.url]);
-  expect(made.stdout).toContain(`subcloud agent --join ${control.url} --token scj_7200`);
+  expect(made.stdout).toContain(`subcloud -- agent --join ${control.url} --token scj_7200`);
   expect((await run(['join-token', 'create', '--url', control.url])).stdout).toContain('scj_86400');
   expect(await run(['join-token', 'create', '--expires-in', '2', '--url', control.url])).toMatchObject({ exitCode: 1 });
 });

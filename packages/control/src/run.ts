@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { type Clock, type Random, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
 import { rowKey } from '@subcloud/contract/table';
+import { agentFile } from './api/agent-file.ts';
 import { createApi } from './api/app.ts';
 import { bootstrap } from './bootstrap.ts';
 import { stageAccess } from './compile/access-rows.ts';
@@ -110,7 +111,15 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
           clock,
         });
   const api = createApi({
-    context: { leases, authority, pass: context, version: VERSION, replaceMeasurer, nvidia },
+    context: {
+      leases,
+      authority,
+      pass: context,
+      version: VERSION,
+      replaceMeasurer,
+      nvidia,
+      agentFile: agentFile(config.agentFile),
+    },
     db,
     loop,
     clock,

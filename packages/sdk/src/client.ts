@@ -25,6 +25,8 @@ type Input<Name extends ControlRouteName> =
 /** A client of the control API, typed by its routes. */
 export interface Client {
   readonly url: string;
+  /** SHA-256 of the TLS key that it trusts without an authority, hex. */
+  readonly trustedKeySha256: string | undefined;
   /**
    * Calls a route by its name: `client.call('getNode', { params: { id } })`.
    *
@@ -75,6 +77,7 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     url: options.url,
+    trustedKeySha256: options.trustedKeySha256,
     // The route's own schemas check input and output, so the types hold at run time too.
     call: callLoosely as Client['call'],
     close: () => transport.close(),

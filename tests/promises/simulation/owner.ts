@@ -45,7 +45,13 @@ export async function ownerActs(
 
 function api({ context, loop, leases }: SimulatedControl): WriteContext {
   const { db, authority, clock } = context;
-  const rest = { version: 'sim', openapi: () => ({}), replaceMeasurer: () => undefined, nvidia: undefined };
+  const rest = {
+    version: 'sim',
+    openapi: () => ({}),
+    replaceMeasurer: () => undefined,
+    agentFile: () => Promise.reject(new Error('there is none')),
+    nvidia: undefined,
+  };
   return { db, loop, leases, authority, clock, pass: context, ...rest };
 }
 

@@ -1,6 +1,8 @@
+import type { Client } from '@subcloud/sdk/client';
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
 import { durationSeconds } from '../duration.ts';
+import { joinLines } from '../join-lines.ts';
 import { fields } from '../output.ts';
 
 export function addJoinTokenCreate(parent: Command, cli: Cli): void {
@@ -15,7 +17,10 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
             expiresInS: durationSeconds(options.expiresIn),
             ...(operator === undefined ? {} : { operator }),
           };
-          output.result(await client.call('createJoinToken', { body }), (made) =>
+          const made = await client.call('createJoinToken', { body });
+          const agentSha256 = output.isJson ? null : await agentHash(client);
+          const tlsKeySha256 = client.trustedKeySha256 ?? null;
+          output.result(made, () =>
             [
               fields([
                 ['id', made.id],
@@ -24,10 +29,21 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
               ]),
               '',
               'On the machine that joins (the token is shown this once):',
-              `  subcloud agent --join ${client.url} --token ${made.joinToken}`,
+              ...joinLines({ url: client.url, joinToken: made.joinToken, tlsKeySha256, agentSha256 }).map(
+                (line, index) => (index === 0 ? `  ${line}` : `or, in a clone of this project:\n  ${line}`),
+              ),
             ].join('\n'),
           );
         },
       ),
     );
+}
+
+/** Null where the network hands out no file, which is no reason not to show the token. */
+async function agentHash(client: Client): Promise<string | null> {
+  try {
+    return (await client.call('agentFile', {})).sha256;
+  } catch {
+    return null;
+  }
 }

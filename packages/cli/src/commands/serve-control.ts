@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { loadConfig } from '@subcloud/kit/config';
 import { createLog } from '@subcloud/kit/log';
 import type { Command } from 'commander';
@@ -13,9 +14,12 @@ export function addServeControl(parent: Command, cli: Cli): void {
     .action(
       cli.action(async ({ host, output }, ...args) => {
         const { controlOptions, runControl } = await import('@subcloud/control/run');
+        const { bundleAgent } = await import('../agent-file/bundle-agent.ts');
         const { serveRole } = await import('../serve-role.ts');
-        const run = (flags: Readonly<Record<string, string | boolean>>) => {
-          const config = loadConfig(controlOptions, { flags, env: host.env });
+        const run = async (flags: Readonly<Record<string, string | boolean>>) => {
+          const given = loadConfig(controlOptions, { flags, env: host.env });
+          const agentFile = given.agentFile ?? (await bundleAgent(join(given.dataDir, 'run', 'agent.mjs'))).file;
+          const config = { ...given, agentFile };
           const log = createLog('control', config.logLevel);
           return runControl({ config, clock: host.clock, random: host.random, log });
         };

@@ -69,7 +69,17 @@ export function databasePart({ dataDir, clock, logs }: PartsContext): Part<Runni
 }
 
 export function controlPart(context: PartsContext, databaseUrl: () => string): Part<RunningChild> {
-  return servicePart(context, 'control', () => ({ dataDir: context.dataDir, databaseUrl: databaseUrl() }));
+  const { dataDir } = context;
+  return servicePart(context, 'control', () => ({
+    dataDir,
+    databaseUrl: databaseUrl(),
+    agentFile: agentFileIn(dataDir),
+  }));
+}
+
+/** Where the agent's file is made at each start. */
+export function agentFileIn(dataDir: string): string {
+  return join(dataDir, 'run', 'agent.mjs');
 }
 
 export const gatewayReady = z.object({

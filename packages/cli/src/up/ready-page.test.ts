@@ -8,13 +8,14 @@ const news: ReadyNews = {
   dataDir: '/data',
   joinToken: 'scj_token.ab12',
   tlsKeySha256: null,
+  agentSha256: 'ab'.repeat(32),
   demo: { model: 'subcloud-demo' },
   tookMs: 2_345,
 };
 
 /** The words that a shell makes of the printed curl line. */
 function curlWords(page: string): string[] {
-  const line = page.split('\n').find((text) => text.trim().startsWith('curl ')) ?? '';
+  const line = page.split('\n').find((text) => text.trim().startsWith('curl -N')) ?? '';
   return execFileSync('sh', ['-c', `set -- ${line}; printf '%s\\n' "$@"`], { encoding: 'utf8' })
     .trimEnd()
     .split('\n');
@@ -42,5 +43,5 @@ test('off loopback the key of the certificate is pinned, and other machines are 
 test('without the demo the page says why, and shows no line that would fail', () => {
   const page = readyPage({ ...news, demo: { absent: 'another node is enrolled.' } });
   expect(page).toContain('Without the demo: another node is enrolled.');
-  expect(page).not.toContain('curl');
+  expect(page).not.toContain('curl -N');
 });

@@ -1,4 +1,5 @@
 import { pinText } from '../find-network.ts';
+import { joinLines } from '../join-lines.ts';
 
 export interface ReadyNews {
   readonly url: string;
@@ -6,6 +7,8 @@ export interface ReadyNews {
   readonly dataDir: string;
   readonly joinToken: string;
   readonly tlsKeySha256: string | null;
+  /** Hex; null where the agent's file could not be made. */
+  readonly agentSha256: string | null;
   /** Ready to answer; else why there is no demo. */
   readonly demo: { readonly model: string } | { readonly absent: string };
   readonly tookMs: number;
@@ -16,7 +19,7 @@ export const DEMO_QUESTION = 'What is the capital of France?';
 
 /** What a person sees when the network is up. */
 export function readyPage(news: ReadyNews): string {
-  const { url, apiKey, joinToken, demo } = news;
+  const { url, apiKey, demo } = news;
   const isLoopback = news.tlsKeySha256 === null;
   return [
     `Subcloud is ready (${(news.tookMs / 1000).toFixed(1)} s). Ctrl-C drains and stops it.`,
@@ -28,8 +31,8 @@ export function readyPage(news: ReadyNews): string {
     '',
     isLoopback
       ? 'Join an engine of this machine (for other machines, start with --host 0.0.0.0):'
-      : 'Join another machine, in a clone of this project after `npm ci`:',
-    `  npm run subcloud -- agent --join ${url} --token ${joinToken}`,
+      : 'Join another machine:',
+    ...joinLines(news).map((line, index) => (index === 0 ? `  ${line}` : `or, in a clone of this project:\n  ${line}`)),
     '',
     ...('model' in demo
       ? [`Ask the demo model:`, `  ${curlLine(news, demo.model)}`]

@@ -20,6 +20,7 @@ import type { Output } from '../output.ts';
 import {
   type GatewayReady,
   type PartsContext,
+  agentFileIn,
   controlPart,
   databasePart,
   gatewayPart,
@@ -99,6 +100,7 @@ class Network {
     const { dataDir, clock } = this.#context;
     this.#context = { ...this.#context, config };
     const startedAtMs = clock.monotonicMs();
+    const bundled = this.#bundleAgent();
     const databaseUrl = await this.#startDatabase(stop);
     await this.#keep('control', controlPart(this.#context, databaseUrl), stop);
     const credentials = credentialsIn(dataDir);
@@ -119,9 +121,11 @@ class Network {
       const state: UpState = { pid: process.pid, url, tlsKeySha256: gateway.tlsKeySha256 };
       writeFileDurably(stateFile(dataDir), `${JSON.stringify(state)}\n`);
       const { apiKey, adminToken } = credentials;
+      const agentSha256 = await bundled;
       const tookMs = clock.monotonicMs() - startedAtMs;
       this.#context.logs.log('up').info({ url, demo, tookMs: Math.round(tookMs) }, 'the network is ready');
-      return { url, apiKey, adminToken, dataDir, joinToken, tlsKeySha256: gateway.tlsKeySha256, demo, tookMs };
+      const { tlsKeySha256 } = gateway;
+      return { url, apiKey, adminToken, dataDir, joinToken, tlsKeySha256, agentSha256, demo, tookMs };
     } finally {
       await admin.close();
     }
@@ -152,6 +156,17 @@ class Network {
     });
     this.#parts.set(name, kept);
     return kept;
+  }
+
+  /** The hash of the agent's file; null, and said in the log, where it could not be made: the network runs without it. */
+  async #bundleAgent(): Promise<string | null> {
+    try {
+      const { bundleAgent } = await import('../agent-file/bundle-agent.ts');
+      return (await bundleAgent(agentFileIn(this.#context.dataDir))).sha256;
+    } catch (error) {
+      this.#context.logs.log('up').warn({ error }, 'machines can only join from a clone of the project');
+      return null;
+    }
   }
 
   async #startDatabase(stop: StopRequest): Promise<() => string> {

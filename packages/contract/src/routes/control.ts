@@ -53,6 +53,20 @@ export const controlRoutes = defineRoutes({
     response: z.strictObject({ id: z.string(), fingerprint: z.string(), chain: trustChain, version: z.string() }),
     errors: [],
   },
+  agentFile: {
+    method: 'get',
+    path: '/api/v1/agent-file',
+    auth: 'public',
+    action: 'network.read',
+    summary: 'The file at /agent.mjs, by which a machine without this project joins',
+    status: 200,
+    response: z.strictObject({
+      path: z.literal('/agent.mjs'),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      bytes: z.int().positive(),
+    }),
+    errors: ['client.not_found'],
+  },
   whoami: {
     method: 'get',
     path: '/api/v1/whoami',

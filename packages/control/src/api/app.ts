@@ -15,6 +15,7 @@ import { type Actor, identify } from '../access/actor.ts';
 import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
+import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
 import { claimsHandlers } from './handlers/claims.ts';
@@ -109,6 +110,13 @@ export function createApi(options: {
   }
   const docs = docsPage(context.version);
   app.get('/docs', (c) => c.body(docs, 200, DOCS_HEADERS));
+  app.get(AGENT_FILE_PATH, async (c) => {
+    const content = await context.agentFile();
+    const headers = agentFileHeaders(content);
+    return c.req.header('if-none-match') === headers['etag']
+      ? c.body(null, 304, headers)
+      : c.body(content.bytes, 200, headers);
+  });
   app.get('/', (c) => c.redirect('/docs', 302));
   app.notFound((c) =>
     failure(c, new AppError('client.not_found', { message: `There is no ${c.req.method} ${c.req.path}.` }), log),

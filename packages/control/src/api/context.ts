@@ -11,6 +11,7 @@ import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
 import type { Leases } from '../watch/leases.ts';
+import type { AgentFileContent } from './agent-file.ts';
 
 /** Of routes that change nothing: there is nothing here to write with. */
 export interface ApiContext {
@@ -22,6 +23,8 @@ export interface ApiContext {
   readonly pass: PassContext;
   readonly version: string;
   readonly openapi: () => Record<string, unknown>;
+  /** Throws client.not_found where there is none. */
+  readonly agentFile: () => Promise<AgentFileContent>;
   readonly replaceMeasurer: (measurer: LocationMeasurer) => void;
   /** Undefined: the admin has named no attestation service. */
   readonly nvidia: NvidiaVerifier | undefined;

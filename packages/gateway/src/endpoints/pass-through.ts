@@ -44,7 +44,9 @@ export function passThrough(socketPath: string): PassThrough {
 /** `path` is without its query. */
 export function belongsToControl(path: string): boolean {
   if (NOT_NORMAL.test(path)) return false;
-  return path === '/' || path === '/docs' || path.startsWith('/docs/') || path.startsWith('/api/');
+  return (
+    path === '/' || path === '/agent.mjs' || path === '/docs' || path.startsWith('/docs/') || path.startsWith('/api/')
+  );
 }
 
 function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, response: ServerResponse): void {

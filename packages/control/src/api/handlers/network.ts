@@ -3,9 +3,13 @@ import { actorName } from '../../access/actor.ts';
 import { replaceClaims, withClaims } from '../../facts/claims.ts';
 import { openLocationMeasurer } from '../../facts/measure-location.ts';
 import { insertEvents } from '../../store/events.ts';
+import { AGENT_FILE_PATH } from '../agent-file.ts';
 import { type Handlers, withdrawn } from '../context.ts';
 
-export const networkHandlers: Pick<Handlers, 'openapi' | 'network' | 'whoami' | 'getPlaces' | 'putPlaces'> = {
+export const networkHandlers: Pick<
+  Handlers,
+  'openapi' | 'network' | 'agentFile' | 'whoami' | 'getPlaces' | 'putPlaces'
+> = {
   openapi: ({ openapi }) => openapi(),
 
   network: ({ loop, authority, version }) => ({
@@ -14,6 +18,11 @@ export const networkHandlers: Pick<Handlers, 'openapi' | 'network' | 'whoami' | 
     chain: authority.chain(),
     version,
   }),
+
+  async agentFile({ agentFile }) {
+    const { bytes, sha256 } = await agentFile();
+    return { path: AGENT_FILE_PATH, sha256, bytes: bytes.byteLength };
+  },
 
   whoami: (_context, _input, actor) => ({
     principal: actor.kind === 'principal' ? actor.principal : null,
