@@ -65,6 +65,8 @@ class Attempt {
   #settled = false;
   #head: IncomingHttpHeaders | undefined;
   #verdict: NodeVerdict = 'fault';
+  /** Bytes that came before the head; see #onData. */
+  #early: Buffer[] = [];
   #refusal: Buffer[] = [];
   #refusalBytes = 0;
 
@@ -101,10 +103,16 @@ class Attempt {
     this.#head = headers;
     this.#verdict = judgeStatus(Number(headers[':status']));
     this.#input.onProgress();
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) this.#onData(chunk);
   };
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#settled) return;
+    // Node emits `response` a tick late and `data` at once. Where a TLS socket is read while it is written to, no tick
+    // runs between the two, and an answer's first bytes are here before its head.
+    if (this.#head === undefined) return void this.#early.push(chunk);
     const { answer } = this.#input;
     this.#input.onProgress();
     if (this.#verdict !== 'answer') return this.#hold(chunk);
