@@ -15,8 +15,8 @@ export interface Up extends AsyncDisposable {
   databaseUrl(): string;
 }
 
-export async function startUp(dataDir: string): Promise<Up> {
-  const child = spawn(process.execPath, [CLI, 'up', '--json', '--no-demo', '--port', '0', '--data', dataDir], {
+export async function startUp(dataDir: string, args: readonly string[] = []): Promise<Up> {
+  const child = spawn(process.execPath, [CLI, 'up', '--json', '--no-demo', '--port', '0', '--data', dataDir, ...args], {
     env: cleanEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

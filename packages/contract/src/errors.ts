@@ -152,6 +152,13 @@ export const ERROR_CODES = {
     summary: 'The domain has a member that is no ISO 3166 code, or a name that it may not have.',
     advice: 'Correct what `details` lists; nothing was changed.',
   },
+  'config.client_address_unknown': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The proxy in front of the gateway does not say whose request this is.',
+    advice:
+      'Let every proxy that `--behind-proxy` names append to X-Forwarded-For, or speak the PROXY protocol; nodes need the latter.',
+  },
   'policy.too_many_leave': {
     status: 409,
     type: 'conflict_error',

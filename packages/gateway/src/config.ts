@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { ConfigOf, OptionSpecs } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
 import * as z from 'zod';
+import { trustedProxies } from './front/trusted-proxies.ts';
 
 const path = z.string().min(1).max(4_096);
 
@@ -22,6 +23,21 @@ export const gatewayOptions = {
     help: 'PEM file of a TLS certificate with its chain; needs the key file.',
   },
   tlsKey: { schema: path.optional(), help: "PEM file of the TLS certificate's private key." },
+  behindProxy: {
+    schema: z
+      .string()
+      .max(4_096)
+      .transform((text, context) => {
+        try {
+          trustedProxies(text);
+        } catch (error) {
+          context.addIssue(error instanceof Error ? error.message : 'is no list of ranges');
+        }
+        return text;
+      })
+      .optional(),
+    help: 'Ranges in CIDR form, comma between, of the proxies in front: PROXY protocol and X-Forwarded-For count from there, plain HTTP too.',
+  },
   publicUrl: { schema: z.url().max(512).optional(), help: 'URL by which agents and callers reach this gateway.' },
   maxBufferedBytes: {
     schema: z.coerce.number().int().min(1_048_576).default(268_435_456),

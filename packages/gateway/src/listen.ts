@@ -1,19 +1,23 @@
 /**
  * The public port. Plain HTTP on loopback only; anywhere else TLS, with the given certificate or one that the gateway
- * makes once and keeps. Limits are set so that a slow or silent peer costs a bounded time, while a stream may last.
+ * makes once and keeps; behind proxies both, as front/proxied-server.ts says. Limits are set so that a slow or silent peer
+ * costs a bounded time, while a stream may last.
  */
 import { readFileSync } from 'node:fs';
 import { type RequestListener, type Server, type ServerOptions, createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { type TlsOptions, createServer as createTlsHandshakes } from 'node:tls';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { LINK_MAX_HEADER_BYTES } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
 import { type TlsCertificate, makeTlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import { type GatewayConfig, isLoopback } from './config.ts';
+import { createProxiedServer } from './front/proxied-server.ts';
+import { trustedProxies } from './front/trusted-proxies.ts';
 
 const SERVER_OPTIONS: ServerOptions = {
   headersTimeout: 15_000,
@@ -26,40 +30,84 @@ const SERVER_OPTIONS: ServerOptions = {
 };
 
 export interface PublicServer {
-  readonly server: Server;
+  /** Where requests come out; what listens is not always the same. */
+  readonly http: Server;
   readonly secure: boolean;
   /** SHA-256 of the TLS key, hex; null in plain. */
   readonly tlsKeySha256: string | null;
   /** PEM of the certificate that it shows; null in plain. */
   readonly certificateFile: string | null;
+  /** Resolves with the port. Rejects with a readable message when it cannot be had. */
+  listen(): Promise<number>;
+  /** Takes nothing new; resolves when every connection has ended. */
+  close(): Promise<void>;
+  closeAllConnections(): void;
 }
 
 /** Makes the server without listening yet. Throws when the TLS files cannot be read. */
 export function createPublicServer(config: GatewayConfig, clock: Clock): PublicServer {
   const tls = tlsOf(config, clock);
-  const server =
-    tls === undefined
-      ? createServer(SERVER_OPTIONS)
-      : createTlsServer({
-          ...SERVER_OPTIONS,
-          cert: tls.certificate,
-          key: tls.privateKey,
-          minVersion: 'TLSv1.2',
-          handshakeTimeout: 10_000,
-          ALPNProtocols: ['http/1.1'],
-        });
-  server.maxConnections = config.maxConnections;
-  server.on('clientError', refuseMalformed);
-  return {
-    server,
+  const shape = {
     secure: tls !== undefined,
     tlsKeySha256: tls === undefined ? null : tlsKeySha256(tls.certificate),
     certificateFile: tls?.certificateFile ?? null,
   };
+  if (config.behindProxy !== undefined && tls !== undefined) return { ...shape, ...behindProxies(config, tls, clock) };
+  const server =
+    tls === undefined ? createServer(SERVER_OPTIONS) : createTlsServer({ ...SERVER_OPTIONS, ...handshakeOptions(tls) });
+  return { ...shape, ...listening(server, server, config), closeAllConnections: () => server.closeAllConnections() };
 }
 
-/** Resolves with the port. Rejects with a readable message when it is taken. */
-export function listen(server: Server, config: GatewayConfig): Promise<number> {
+function behindProxies(
+  config: GatewayConfig,
+  certificate: TlsCertificate,
+  clock: Clock,
+): ReturnType<typeof listening> & Pick<PublicServer, 'closeAllConnections'> {
+  const http = createServer(SERVER_OPTIONS);
+  const proxied = createProxiedServer({
+    http,
+    tls: createTlsHandshakes(handshakeOptions(certificate)),
+    proxies: trustedProxies(config.behindProxy ?? ''),
+    clock,
+  });
+  return {
+    ...listening(proxied.outer, http, config),
+    closeAllConnections() {
+      proxied.closeAllConnections();
+      http.closeAllConnections();
+    },
+  };
+}
+
+function handshakeOptions(certificate: TlsCertificate): TlsOptions {
+  return {
+    cert: certificate.certificate,
+    key: certificate.privateKey,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: 10_000,
+    ALPNProtocols: ['http/1.1'],
+  };
+}
+
+function listening(
+  outer: NetServer,
+  http: Server,
+  config: GatewayConfig,
+): Pick<PublicServer, 'http' | 'listen' | 'close'> {
+  outer.maxConnections = config.maxConnections;
+  http.on('clientError', refuseMalformed);
+  return {
+    http,
+    listen: () => listen(outer, config),
+    close: () =>
+      new Promise((resolved) => {
+        outer.close(() => resolved());
+        http.closeIdleConnections();
+      }),
+  };
+}
+
+function listen(server: NetServer, config: GatewayConfig): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE';
@@ -94,7 +142,8 @@ function tlsOf(config: GatewayConfig, clock: Clock): FiledCertificate | undefine
   if (tlsCertificate !== undefined || tlsKey !== undefined) {
     throw new Error('--tls-certificate and --tls-key belong together: give both or neither');
   }
-  if (isLoopback(host)) return undefined;
+  // Behind a proxy nodes come with TLS passed through, wherever the proxy runs.
+  if (isLoopback(host) && config.behindProxy === undefined) return undefined;
   const certificatePath = join(dataDir, 'gateway-tls.pem');
   const keyPath = join(dataDir, 'gateway-tls.key');
   const certificate = readFileIfPresent(certificatePath);

@@ -10,6 +10,7 @@ import { LINK_IDENTITY_PATH } from '@subcloud/contract/link';
 import { type Readiness, sendHealth, sendReadiness } from './endpoints/health.ts';
 import { sendIdentity } from './endpoints/link-identity.ts';
 import type { PassThrough } from './endpoints/pass-through.ts';
+import { clientAddress } from './front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './link/gateway-identity.ts';
 import { handleInference } from './request/handler.ts';
 import { listModels } from './request/list-models.ts';
@@ -21,6 +22,8 @@ export interface Routes {
   readonly identity: { readonly keys: GatewayKeys; readonly certificates: CertificateKeeper };
   readonly control: PassThrough;
   readonly readiness: () => Readiness;
+  /** Then nothing but health is told to whoever the proxy does not name. */
+  readonly behindProxy: boolean;
 }
 
 export function requestListener(routes: Routes): RequestListener {
@@ -28,6 +31,7 @@ export function requestListener(routes: Routes): RequestListener {
     const url = request.url ?? '';
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
+    if (routes.behindProxy && !isHealth(path) && refusedUnnamed(request, response)) return;
     if (inference(routes, request, response, path)) return;
     switch (path) {
       case '/healthz':
@@ -41,6 +45,22 @@ export function requestListener(routes: Routes): RequestListener {
         sendError(response, new AppError('client.not_found'));
     }
   };
+}
+
+/** What a balancer asks on its own account. */
+function isHealth(path: string): boolean {
+  return path === '/healthz' || path === '/readyz';
+}
+
+function refusedUnnamed(request: IncomingMessage, response: ServerResponse): boolean {
+  try {
+    clientAddress(request);
+    return false;
+  } catch (error) {
+    response.shouldKeepAlive = request.complete;
+    sendError(response, AppError.from(error));
+    return true;
+  }
 }
 
 /** Whether the path was one of the contract's, with or without a pool in front. */

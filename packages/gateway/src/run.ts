@@ -4,7 +4,6 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Server } from 'node:http';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import { newId, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
@@ -14,7 +13,7 @@ import { passThrough } from './endpoints/pass-through.ts';
 import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, createLinkHub } from './link/link-hub.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
-import { createPublicServer, listen, onUpgrade } from './listen.ts';
+import { createPublicServer, onUpgrade } from './listen.ts';
 import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
 import { byteBudget } from './request/byte-budget.ts';
@@ -64,11 +63,13 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
   const { config } = options;
   const wiring = wire(options);
   const { open, journal, requests, links, certificates, reports, uploads, active, control, common } = wiring;
-  const port = await listen(open.server, config).catch((error: unknown) => {
+  const port = await open.listen().catch((error: unknown) => {
     for (const part of [certificates, reports, uploads, active]) part.stop();
     journal.close();
     throw error;
   });
+  const { host, behindProxy } = config;
+  common.log.info({ host, port, tls: open.secure, behindProxy }, 'the gateway listens');
   wiring.state.url ??= `${open.secure ? 'https' : 'http'}://${urlHost(config.host)}:${port}`;
   const watch = startWatch({
     ...common,
@@ -170,9 +171,10 @@ function wire(options: GatewayRunOptions) {
   };
   const pages = passThrough(join(controlDir, 'api.sock'));
   const identity = { keys, certificates };
-  open.server.on('request', requestListener({ requests, identity, control: pages, readiness }));
+  const behindProxy = config.behindProxy !== undefined;
+  open.http.on('request', requestListener({ requests, identity, control: pages, readiness, behindProxy }));
   const onSession = (upgraded: UpgradedSocket): void => links.accept(upgraded);
-  onUpgrade(open.server, (request, socket, head) => acceptUpgrade(request, socket, head, { ...identity, onSession }));
+  onUpgrade(open.http, (request, socket, head) => acceptUpgrade(request, socket, head, { ...identity, onSession }));
   return {
     open,
     journal,
@@ -194,22 +196,15 @@ function wire(options: GatewayRunOptions) {
 /** Callers first: the table and the links stay until the last answer is out. */
 async function shutDown(wiring: ReturnType<typeof wire>, watch: WatchClient, drainTimeoutMs: number): Promise<void> {
   const { open, active, links, reports, certificates, pages } = wiring;
-  const closed = closeServer(open.server);
+  const closed = open.close();
   await active.drained(drainTimeoutMs);
   await links.close(LINKS_CLOSE_MS);
   reports.stop();
   certificates.stop();
   watch.stop();
   pages.close();
-  open.server.closeAllConnections();
+  open.closeAllConnections();
   await closed;
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolved) => {
-    server.close(() => resolved());
-    server.closeIdleConnections();
-  });
 }
 
 function urlHost(host: string): string {

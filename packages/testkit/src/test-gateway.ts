@@ -54,6 +54,9 @@ export interface NodeSetup extends Partial<Omit<PeerNodeOptions, 'url' | 'handle
 }
 
 export interface CallOptions {
+  /** Default: the gateway's own. */
+  readonly url?: string;
+  readonly localAddress?: string;
   readonly path?: string;
   readonly method?: string;
   readonly headers?: Record<string, string | string[]>;
@@ -79,7 +82,7 @@ export async function startTestGateway(
   let gateway = await run();
   await eventually('the gateway is ready', () => gateway.ready());
   const nodes: PeerNode[] = [];
-  const open: TestGateway['open'] = (call = {}) => openCall(gateway.url, key, call);
+  const open: TestGateway['open'] = (call = {}) => openCall(call.url ?? gateway.url, key, call);
   const publish: TestGateway['publish'] = async (rows) => {
     const version = control.publish(rows);
     await eventually(`table ${version}`, () => gateway.tableVersion() >= version);
@@ -142,6 +145,7 @@ function openCall(url: string, key: string, call: CallOptions): ReturnType<TestG
   const asking = (url.startsWith('https:') ? secureRequest : request)(`${url}${path}`, {
     method,
     agent: false,
+    ...(call.localAddress === undefined ? {} : { localAddress: call.localAddress }),
     ...secure,
     headers: {
       ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),

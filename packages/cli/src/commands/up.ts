@@ -6,6 +6,9 @@ interface UpFlags {
   readonly host?: string;
   readonly data?: string;
   readonly publicUrl?: string;
+  readonly behindProxy?: string;
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
   readonly demo: boolean;
   readonly logLevel?: string;
 }
@@ -16,6 +19,9 @@ export function addUp(parent: Command, cli: Cli): void {
     .option('--host <address>', 'address to listen on; off loopback it is TLS (SUBCLOUD_HOST); default: 127.0.0.1')
     .option('--data <dir>', 'folder of everything that is kept (SUBCLOUD_DATA); default: ./.subcloud')
     .option('--public-url <url>', 'address under which others reach it, where that is another (SUBCLOUD_PUBLIC_URL)')
+    .option('--behind-proxy <cidr,…>', 'proxies in front, whose word on addresses counts (SUBCLOUD_BEHIND_PROXY)')
+    .option('--tls-certificate <file>', 'certificate with its chain (SUBCLOUD_TLS_CERTIFICATE); default: one made here')
+    .option('--tls-key <file>', 'private key of the certificate (SUBCLOUD_TLS_KEY)')
     .option('--no-demo', 'without the demo engine and its node')
     .option('--log-level <level>', 'what stderr shows: trace to error, or silent (SUBCLOUD_LOG_LEVEL); default: warn')
     .action(

@@ -101,8 +101,19 @@ export function gatewayPart(context: PartsContext, port: () => number): Part<Run
     controlDir: join(dataDir, 'run'),
     host: config.host,
     port: String(port()),
-    ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+    ...given({
+      publicUrl: config.publicUrl,
+      behindProxy: config.behindProxy,
+      tlsCertificate: config.tlsCertificate,
+      tlsKey: config.tlsKey,
+    }),
   }));
+}
+
+function given(settings: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const set: Record<string, string> = {};
+  for (const [name, value] of Object.entries(settings)) if (value !== undefined) set[name] = value;
+  return set;
 }
 
 function servicePart(

@@ -32,6 +32,8 @@ export async function decideDemo(
   context: Pick<PartsContext, 'config' | 'dataDir'>,
 ): Promise<DemoDecision> {
   if (context.config.noDemo) return { run: false, why: 'it was not wanted (--no-demo).' };
+  // It would come from where the proxy may stand, and whoever comes from there needs a proxy's word.
+  if (context.config.behindProxy !== undefined) return { run: false, why: 'the network is behind a proxy.' };
   const nodes = await listAll(admin, 'listNodes');
   const own = readJsonFile(ownNodeFile(context.dataDir), ownNode);
   // The name is known before the id is written down: a start that was killed in between left only the name.

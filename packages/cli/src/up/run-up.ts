@@ -64,6 +64,13 @@ export async function runUp(host: CliHost, output: Output, config: UpConfig): Pr
     host.endNow(FORCED_EXIT_CODE);
   });
   try {
+    if (config.behindProxy !== undefined && config.publicUrl === undefined) {
+      throw new CliError({
+        code: 'config.public_url_missing',
+        message: 'Behind a proxy the network is reached by another address than it listens on.',
+        next: 'Give it with --public-url https://NAME.',
+      });
+    }
     const port = await checkPort(config.host, config.port);
     const news = await network.start(reachable(config, port), stop, output);
     output.result({ url: news.url, apiKey: news.apiKey, adminToken: news.adminToken, docs: `${news.url}/docs` }, () =>
@@ -108,7 +115,10 @@ class Network {
     const local = { url: localUrl(gateway, config.host), trustedKeySha256: gateway.tlsKeySha256 ?? undefined };
     await this.#gatewayTakesRequests(local, stop.signal);
 
-    const admin = createClient({ ...local, credential: credentials.adminToken });
+    // Behind a proxy the port may take this machine for the proxy, and asks it for another's address.
+    const socketPath = config.behindProxy === undefined ? undefined : join(dataDir, 'run', 'api.sock');
+    const way = socketPath === undefined ? local : { url: 'http://localhost', socketPath };
+    const admin = createClient({ ...way, credential: credentials.adminToken });
     try {
       const { joinToken } = await admin.call('createJoinToken', {
         body: { operator: credentials.principal, expiresInS: JOIN_TOKEN_VALID_S },
@@ -118,7 +128,9 @@ class Network {
         ? await this.#startDemo({ ...local, joinToken, apiKey: credentials.apiKey }, stop, output)
         : { absent: decision.why };
       const url = config.publicUrl ?? gateway.url;
-      const state: UpState = { pid: process.pid, url, tlsKeySha256: gateway.tlsKeySha256 };
+      // What is shown at the public address of a proxy may be the proxy's own certificate.
+      const shown = config.behindProxy === undefined ? gateway.tlsKeySha256 : null;
+      const state: UpState = { pid: process.pid, url, tlsKeySha256: shown };
       writeFileDurably(stateFile(dataDir), `${JSON.stringify(state)}\n`);
       const { apiKey, adminToken } = credentials;
       const agentSha256 = await bundled;

@@ -19,6 +19,15 @@ export const upOptions = {
     schema: z.url({ protocol: /^https?$/ }).optional(),
     help: 'Address under which others reach the network, where it is not the one listened on.',
   },
+  behindProxy: {
+    schema: z.string().min(1).max(4_096).optional(),
+    help: "Ranges in CIDR form, comma between, of the proxies in front; their word on addresses counts, and nobody else's.",
+  },
+  tlsCertificate: {
+    schema: z.string().min(1).max(4_096).optional(),
+    help: 'PEM file of a TLS certificate with its chain; default: one that is made here.',
+  },
+  tlsKey: { schema: z.string().min(1).max(4_096).optional(), help: "PEM file of the certificate's private key." },
   databaseUrl: {
     schema: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     help: 'A PostgreSQL (15 or newer) of your own, by environment only; default: one is started from the data folder.',

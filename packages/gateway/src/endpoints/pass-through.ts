@@ -5,11 +5,13 @@
  */
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, request } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
-import { plainAddress } from '../link/node-link.ts';
+import { clientAddress } from '../front/client-address.ts';
 import { sendError } from '../request/send-error.ts';
 
 export const CLIENT_ADDRESS_HEADER = 'x-subcloud-client-address';
 
+/** What others say of the caller's address. Control hears it from this gateway alone, in the header above. */
+const SAID_ADDRESS = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-connecting-ip)$/;
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -59,7 +61,7 @@ function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, respo
   }
   const headers = withoutHopByHop(incoming.headers);
   // Control believes this header on this socket, so nobody else may set it.
-  headers[CLIENT_ADDRESS_HEADER] = plainAddress(incoming.socket.remoteAddress);
+  headers[CLIENT_ADDRESS_HEADER] = clientAddress(incoming);
   // Whatever the method: a body without framing would be read by control as the next request of this connection.
   if (hasBody(incoming.headers) && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked';
   const onward = request({ agent, socketPath, path: incoming.url, method: incoming.method, headers });
@@ -98,7 +100,7 @@ function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = new Set((given.connection ?? '').toLowerCase().split(/\s*,\s*/));
   const kept: IncomingHttpHeaders = {};
   for (const [name, value] of Object.entries(given)) {
-    if (HOP_BY_HOP.has(name) || named.has(name) || name === CLIENT_ADDRESS_HEADER) continue;
+    if (HOP_BY_HOP.has(name) || named.has(name) || name === CLIENT_ADDRESS_HEADER || SAID_ADDRESS.test(name)) continue;
     kept[name] = value;
   }
   return kept;

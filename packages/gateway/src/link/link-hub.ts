@@ -13,7 +13,7 @@ import { verifyText } from '@subcloud/kit/signing';
 import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
 import { answersPing } from './ping.ts';
-import { LINK_DEAD_AFTER_MS, type NodeLink, plainAddress } from './node-link.ts';
+import { LINK_DEAD_AFTER_MS, type NodeLink } from './node-link.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
 import type { UpgradedSocket } from './upgrade.ts';
 
@@ -78,8 +78,7 @@ class Hub implements LinkHub {
   }
 
   accept(upgraded: UpgradedSocket): void {
-    const { session, transcript } = upgraded;
-    const address = plainAddress(upgraded.socket.remoteAddress);
+    const { session, transcript, address } = upgraded;
     const fromThere = this.#handshakesFrom.get(address) ?? 0;
     if (this.#closing) return refuse(upgraded, 'platform.starting');
     if (this.#handshakes >= MAX_HANDSHAKES || fromThere >= MAX_HANDSHAKES_PER_ADDRESS) {
@@ -137,7 +136,7 @@ class Hub implements LinkHub {
   /** Checks a hello against the table, and takes the link or refuses it. */
   async #greet(handshake: Handshake, hello: Extract<AgentMessage, { type: 'hello' }>): Promise<void> {
     const { upgraded, reports } = handshake;
-    const { session, socket, transcript } = upgraded;
+    const { session, transcript, address } = upgraded;
     const node = transcript.nodeId;
     if (!verifyText(hello.publicKey, linkTranscript('agent', transcript), hello.signature)) {
       return refuse(upgraded, 'policy.node_refused');
@@ -160,7 +159,7 @@ class Hub implements LinkHub {
       if (session.destroyed || session.closed || reports === undefined || this.#closing) return;
       const link: HeldLink = {
         node,
-        address: plainAddress(socket.remoteAddress),
+        address,
         session,
         inFlight: 0,
         draining: false,

@@ -20,6 +20,7 @@ import {
   LINK_VERSION,
   type LinkTranscript,
 } from '@subcloud/contract/link';
+import { nodeAddress } from '../front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './gateway-identity.ts';
 import { NONCE_PATTERN, channelOf, signHello } from './gateway-hello.ts';
 
@@ -30,6 +31,8 @@ const MAX_SESSION_MEMORY_MB = 64;
 export interface UpgradedSocket {
   readonly session: ClientHttp2Session;
   readonly socket: Socket;
+  /** Of the node, canonical. */
+  readonly address: string;
   readonly transcript: LinkTranscript;
 }
 
@@ -43,7 +46,9 @@ export interface UpgradeOptions {
 export function acceptUpgrade(request: IncomingMessage, socket: Socket, head: Buffer, options: UpgradeOptions): void {
   socket.on('error', () => socket.destroy());
   let accepted: { readonly answer: string; readonly transcript: LinkTranscript };
+  let address: string;
   try {
+    address = nodeAddress(socket);
     accepted = answerOf(request, socket, options);
   } catch (error) {
     return refuse(socket, AppError.from(error));
@@ -60,7 +65,7 @@ export function acceptUpgrade(request: IncomingMessage, socket: Socket, head: Bu
     const session = openSession(socket);
     // A session whose socket ended between write and callback is born destroyed.
     if (session.destroyed) return void socket.destroy();
-    options.onSession({ session, socket, transcript });
+    options.onSession({ session, socket, address, transcript });
   });
 }
 
