@@ -47,6 +47,7 @@ describe('with real traffic', () => {
     network.admin.call('applySubcloud', { params: { name }, body: { manifest: text(name) } });
 
   test('team-finetune: the team reaches its model by id and by alias, and nobody else does, in no other pool', async () => {
+    await network.principal('org:acme');
     await network.principal('team:acme/ml');
     const node = await network.node({
       name: 'finetune',

@@ -8,7 +8,7 @@ import type { Chance } from './chance.ts';
 import { NAMES, OPERATORS, anyManifest } from './choices.ts';
 import type { SimulatedControl } from './control.ts';
 
-const ADMIN = { kind: 'admin' } as const;
+const ADMIN = { kind: 'admin', action: 'member.invite' } as const;
 
 /** One thing that an owner does about some Subcloud and the node. `onAnswer` hears what a removal is answered with. */
 export async function ownerActs(

@@ -1,6 +1,7 @@
 /** A database that takes every statement and remembers nothing: what control knows is in its world, which a restart copies. */
 import type { Database } from '@subcloud/control/store/database';
 import { globalRecord } from '@subcloud/control/world/subcloud-record';
+import { nobody } from '@subcloud/control/world/people';
 import { GLOBAL_ID, type NodeRecord, type World } from '@subcloud/control/world/world';
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
 import type { SimulatedAgent } from './agent.ts';
@@ -47,6 +48,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     places: [],
     attesters: new Map(),
     audits: new Map(),
+    people: nobody(),
     revokedStatements: new Map(),
     domains: new Map(),
     links: new Map(),

@@ -39,7 +39,7 @@ export const claimsRoutes = defineRoutes({
   createAttester: {
     method: 'post',
     path: '/api/v1/attesters',
-    auth: 'principal',
+    auth: 'credential',
     action: 'attester.create',
     summary: 'Register the public key of an attester and what it may attest',
     body: z.strictObject({
@@ -57,7 +57,7 @@ export const claimsRoutes = defineRoutes({
   listAttesters: {
     method: 'get',
     path: '/api/v1/attesters',
-    auth: 'principal',
+    auth: 'credential',
     action: 'attester.list',
     summary: "The network's attesters, and the caller's own; all for the admin",
     query: pageQuery,
@@ -68,7 +68,7 @@ export const claimsRoutes = defineRoutes({
   revokeAttester: {
     method: 'delete',
     path: '/api/v1/attesters/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'attester.revoke',
     summary: 'Revoke an attester and every claim that it made',
     params: z.strictObject({ name: z.string().max(64) }),
@@ -80,7 +80,7 @@ export const claimsRoutes = defineRoutes({
   createClaim: {
     method: 'post',
     path: '/api/v1/claims',
-    auth: 'principal',
+    auth: 'credential',
     action: 'claim.create',
     summary: 'Store a signed claim; the admin may send a draft that the network signs',
     body: z.union([
@@ -102,7 +102,7 @@ export const claimsRoutes = defineRoutes({
   listClaims: {
     method: 'get',
     path: '/api/v1/claims',
-    auth: 'principal',
+    auth: 'credential',
     action: 'claim.list',
     summary: "Claims about the caller's nodes and by its attesters; all for the admin",
     query: pageQuery.extend({
@@ -117,7 +117,7 @@ export const claimsRoutes = defineRoutes({
   getClaim: {
     method: 'get',
     path: '/api/v1/claims/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'claim.read',
     summary: 'One claim with the text that its issuer signed',
     params: byId,
@@ -129,7 +129,7 @@ export const claimsRoutes = defineRoutes({
   revokeClaim: {
     method: 'delete',
     path: '/api/v1/claims/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'claim.revoke',
     summary: 'Revoke one claim; it is kept for the record',
     params: byId,
@@ -140,7 +140,7 @@ export const claimsRoutes = defineRoutes({
   restoreClaim: {
     method: 'post',
     path: '/api/v1/claims/{id}/restore',
-    auth: 'admin',
+    auth: 'credential',
     action: 'claim.restore',
     summary: 'Lift the revocation of a declared or measured claim',
     params: byId,
@@ -152,7 +152,7 @@ export const claimsRoutes = defineRoutes({
   nvidiaChallenge: {
     method: 'post',
     path: '/api/v1/nodes/{id}/attestations/nvidia/challenge',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.attest',
     readOnly: 'a nonce changes nothing before evidence is sent for it, and lives in memory',
     summary: 'A nonce for NVIDIA attestation evidence, bound to the key of the node',
@@ -170,7 +170,7 @@ export const claimsRoutes = defineRoutes({
   nvidiaAttestation: {
     method: 'post',
     path: '/api/v1/nodes/{id}/attestations/nvidia',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.attest',
     summary: 'Store what an NVIDIA attestation token says of the hardware of a node',
     params: z.strictObject({ id: nodeIdShape }),

@@ -70,7 +70,7 @@ export const controlRoutes = defineRoutes({
   whoami: {
     method: 'get',
     path: '/api/v1/whoami',
-    auth: 'principal',
+    auth: 'credential',
     action: 'self.read',
     summary: 'Whom the credential acts for',
     status: 200,
@@ -101,7 +101,7 @@ export const controlRoutes = defineRoutes({
   listNodes: {
     method: 'get',
     path: '/api/v1/nodes',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.list',
     summary: 'Nodes: all for the admin, else those that the caller operates',
     query: pageQuery,
@@ -112,7 +112,7 @@ export const controlRoutes = defineRoutes({
   getNode: {
     method: 'get',
     path: '/api/v1/nodes/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.read',
     summary: 'One node with its claims',
     params: z.strictObject({ id: nodeIdShape }),
@@ -123,7 +123,7 @@ export const controlRoutes = defineRoutes({
   removeNode: {
     method: 'delete',
     path: '/api/v1/nodes/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.remove',
     summary: 'Remove a node from the network; its key never returns',
     params: z.strictObject({ id: nodeIdShape }),
@@ -135,7 +135,7 @@ export const controlRoutes = defineRoutes({
   createPrincipal: {
     method: 'post',
     path: '/api/v1/principals',
-    auth: 'admin',
+    auth: 'credential',
     action: 'principal.create',
     summary: 'Make a principal',
     body: z.strictObject({ id: principalId }),
@@ -146,7 +146,7 @@ export const controlRoutes = defineRoutes({
   listPrincipals: {
     method: 'get',
     path: '/api/v1/principals',
-    auth: 'admin',
+    auth: 'credential',
     action: 'principal.list',
     summary: 'All principals',
     query: pageQuery,
@@ -157,7 +157,7 @@ export const controlRoutes = defineRoutes({
   createKey: {
     method: 'post',
     path: '/api/v1/keys',
-    auth: 'admin',
+    auth: 'credential',
     action: 'key.create',
     summary: 'Make an account key; it is shown once',
     body: z.strictObject({
@@ -172,7 +172,7 @@ export const controlRoutes = defineRoutes({
   listKeys: {
     method: 'get',
     path: '/api/v1/keys',
-    auth: 'admin',
+    auth: 'credential',
     action: 'key.list',
     summary: 'Account keys, without their secrets',
     query: pageQuery,
@@ -183,7 +183,7 @@ export const controlRoutes = defineRoutes({
   revokeKey: {
     method: 'delete',
     path: '/api/v1/keys/{id}',
-    auth: 'admin',
+    auth: 'credential',
     action: 'key.revoke',
     summary: 'Revoke an account key',
     params: byId,
@@ -195,7 +195,7 @@ export const controlRoutes = defineRoutes({
   createJoinToken: {
     method: 'post',
     path: '/api/v1/join-tokens',
-    auth: 'principal',
+    auth: 'credential',
     action: 'joinToken.create',
     summary: 'Make a join token; it is shown once',
     body: z.strictObject({
@@ -209,7 +209,7 @@ export const controlRoutes = defineRoutes({
   listJoinTokens: {
     method: 'get',
     path: '/api/v1/join-tokens',
-    auth: 'principal',
+    auth: 'credential',
     action: 'joinToken.list',
     summary: 'Join tokens, without their secrets',
     query: pageQuery,
@@ -229,7 +229,7 @@ export const controlRoutes = defineRoutes({
   revokeJoinToken: {
     method: 'delete',
     path: '/api/v1/join-tokens/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'joinToken.revoke',
     summary: 'Revoke a join token; nodes that it enrolled stay',
     params: byId,
@@ -241,7 +241,7 @@ export const controlRoutes = defineRoutes({
   applySubcloud: {
     method: 'put',
     path: '/api/v1/subclouds/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.apply',
     summary: 'Create a Subcloud or give it a new revision',
     params: byName,
@@ -269,7 +269,7 @@ export const controlRoutes = defineRoutes({
   applyNetwork: {
     method: 'put',
     path: '/api/v1/network/manifest',
-    auth: 'admin',
+    auth: 'credential',
     action: 'network.apply',
     summary: 'Apply the Network manifest, which governs the pool `global`',
     body: z.strictObject({
@@ -285,7 +285,7 @@ export const controlRoutes = defineRoutes({
   listSubclouds: {
     method: 'get',
     path: '/api/v1/subclouds',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.list',
     summary: 'Subclouds that the caller may know of',
     query: pageQuery,
@@ -296,7 +296,7 @@ export const controlRoutes = defineRoutes({
   getSubcloud: {
     method: 'get',
     path: '/api/v1/subclouds/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.read',
     summary: 'One Subcloud with its manifest in force',
     params: byName,
@@ -307,8 +307,8 @@ export const controlRoutes = defineRoutes({
   listRevisions: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/revisions',
-    auth: 'principal',
-    action: 'subcloud.read',
+    auth: 'credential',
+    action: 'subcloud.revisions',
     summary: 'Revisions, newest first',
     params: byName,
     query: pageQuery,
@@ -328,7 +328,7 @@ export const controlRoutes = defineRoutes({
   deleteSubcloud: {
     method: 'delete',
     path: '/api/v1/subclouds/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.delete',
     summary: 'Delete a Subcloud; its members return to where else they may serve',
     params: byName,
@@ -340,7 +340,7 @@ export const controlRoutes = defineRoutes({
   listMembers: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/members',
-    auth: 'principal',
+    auth: 'credential',
     action: 'member.list',
     summary: 'Memberships of a Subcloud in every state',
     params: byName,
@@ -352,7 +352,7 @@ export const controlRoutes = defineRoutes({
   inviteMember: {
     method: 'post',
     path: '/api/v1/subclouds/{name}/members',
-    auth: 'principal',
+    auth: 'credential',
     action: 'member.invite',
     summary: 'Assign a node, which joins when its operator says yes',
     params: byName,
@@ -364,7 +364,7 @@ export const controlRoutes = defineRoutes({
   removeMember: {
     method: 'delete',
     path: '/api/v1/subclouds/{name}/members/{node}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'member.remove',
     summary: 'Remove a node from a Subcloud',
     params: byNameAndNode,
@@ -376,8 +376,8 @@ export const controlRoutes = defineRoutes({
   explainNode: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/explain/{node}',
-    auth: 'principal',
-    action: 'subcloud.explain',
+    auth: 'credential',
+    action: 'node.explain',
     summary: 'Why a node is in a Subcloud, or why not',
     params: z.strictObject({ name: z.string().max(63), node: nodeIdShape }),
     status: 200,
@@ -408,7 +408,7 @@ export const controlRoutes = defineRoutes({
   explainSubcloud: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/explain',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.explain',
     summary: 'Nodes of the network counted by state and by reason',
     params: z.strictObject({ name: z.string().max(63) }),
@@ -427,7 +427,7 @@ export const controlRoutes = defineRoutes({
   createToken: {
     method: 'post',
     path: '/api/v1/subclouds/{name}/tokens',
-    auth: 'principal',
+    auth: 'credential',
     action: 'token.create',
     summary: 'Make a token that opens this Subcloud only; it is shown once',
     params: byName,
@@ -449,7 +449,7 @@ export const controlRoutes = defineRoutes({
   listTokens: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/tokens',
-    auth: 'principal',
+    auth: 'credential',
     action: 'token.list',
     summary: 'Tokens of a Subcloud, without their secrets',
     params: byName,
@@ -461,7 +461,7 @@ export const controlRoutes = defineRoutes({
   revokeToken: {
     method: 'delete',
     path: '/api/v1/subclouds/{name}/tokens/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'token.revoke',
     summary: 'Revoke a token',
     params: byNameAndId,
@@ -473,7 +473,7 @@ export const controlRoutes = defineRoutes({
   getPlaces: {
     method: 'get',
     path: '/api/v1/places',
-    auth: 'admin',
+    auth: 'credential',
     action: 'places.read',
     summary: "The admin's map from address ranges to places",
     status: 200,
@@ -483,7 +483,7 @@ export const controlRoutes = defineRoutes({
   putPlaces: {
     method: 'put',
     path: '/api/v1/places',
-    auth: 'admin',
+    auth: 'credential',
     action: 'places.write',
     summary: 'Replace the map; every linked node is measured again',
     body: z.strictObject({
@@ -506,7 +506,7 @@ export const controlRoutes = defineRoutes({
   getRequest: {
     method: 'get',
     path: '/api/v1/requests/{id}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'request.read',
     summary: 'Why a request went where it went',
     params: byId,
@@ -517,7 +517,7 @@ export const controlRoutes = defineRoutes({
   listUsage: {
     method: 'get',
     path: '/api/v1/usage',
-    auth: 'principal',
+    auth: 'credential',
     action: 'usage.list',
     summary: 'Usage by principal, pool and model: all for the admin, else the own',
     query: z.strictObject({ since: time.optional(), until: time.optional() }),
@@ -540,7 +540,7 @@ export const controlRoutes = defineRoutes({
   listEvents: {
     method: 'get',
     path: '/api/v1/events',
-    auth: 'admin',
+    auth: 'credential',
     action: 'event.list',
     summary: 'What changed, newest first',
     query: pageQuery.extend({ node: nodeIdShape.optional(), subcloud: subcloudName.optional() }),

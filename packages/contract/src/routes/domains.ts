@@ -36,7 +36,7 @@ export const domainsRoutes = defineRoutes({
   listDomains: {
     method: 'get',
     path: '/api/v1/domains',
-    auth: 'principal',
+    auth: 'credential',
     action: 'domain.list',
     summary: 'Named domains: built-in, of the network, and those that the caller owns',
     query: pageQuery,
@@ -47,7 +47,7 @@ export const domainsRoutes = defineRoutes({
   getDomain: {
     method: 'get',
     path: '/api/v1/domains/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'domain.read',
     summary: 'One domain with its members',
     params: byName,
@@ -59,7 +59,7 @@ export const domainsRoutes = defineRoutes({
   putDomain: {
     method: 'put',
     path: '/api/v1/domains/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'domain.write',
     summary: 'Define a domain or give it a new version; Subclouds that name it are decided again',
     params: byName,
@@ -83,7 +83,7 @@ export const domainsRoutes = defineRoutes({
   deleteDomain: {
     method: 'delete',
     path: '/api/v1/domains/{name}',
-    auth: 'principal',
+    auth: 'credential',
     action: 'domain.delete',
     summary: 'Delete a domain that no Subcloud names',
     params: byName,

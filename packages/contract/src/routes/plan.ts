@@ -86,7 +86,7 @@ export const planRoutes = defineRoutes({
   planSubcloud: {
     method: 'post',
     path: '/api/v1/subclouds/{name}/plan',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.plan',
     readOnly: 'asks with a body',
     summary: 'What an apply would change, or a deletion; nothing is stored',
@@ -101,7 +101,7 @@ export const planRoutes = defineRoutes({
   whatIf: {
     method: 'post',
     path: '/api/v1/nodes/{id}/what-if',
-    auth: 'principal',
+    auth: 'credential',
     action: 'node.whatIf',
     readOnly: 'asks with a body',
     summary: 'What would be decided of a node if it had these facts; facts that are not given stay as they are',
@@ -127,7 +127,7 @@ export const planRoutes = defineRoutes({
   putDraft: {
     method: 'put',
     path: '/api/v1/subclouds/{name}/draft',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.shadow',
     summary: 'Store a draft that is decided beside the revision in force and changes nothing',
     params: byName,
@@ -140,7 +140,7 @@ export const planRoutes = defineRoutes({
   getDraft: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/draft',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.shadow',
     summary: 'The draft and what it would change now',
     params: byName,
@@ -151,7 +151,7 @@ export const planRoutes = defineRoutes({
   deleteDraft: {
     method: 'delete',
     path: '/api/v1/subclouds/{name}/draft',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.shadow',
     summary: 'Forget the draft',
     params: byName,
@@ -162,8 +162,8 @@ export const planRoutes = defineRoutes({
   diffRevisions: {
     method: 'get',
     path: '/api/v1/subclouds/{name}/diff',
-    auth: 'principal',
-    action: 'subcloud.read',
+    auth: 'credential',
+    action: 'subcloud.revisions',
     summary: 'What two revisions say differently, by path; default: the one in force and the one before it',
     params: byName,
     query: z.strictObject({ from: revision.optional(), to: revision.optional() }),
@@ -188,7 +188,7 @@ export const planRoutes = defineRoutes({
   rollbackSubcloud: {
     method: 'post',
     path: '/api/v1/subclouds/{name}/rollback',
-    auth: 'principal',
+    auth: 'credential',
     action: 'subcloud.apply',
     summary: 'Give the Subcloud a new revision with the content of an old one',
     params: byName,

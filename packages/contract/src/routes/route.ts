@@ -4,12 +4,13 @@
  */
 import type * as z from 'zod';
 import type { ErrorCodeName } from '../errors.ts';
+import type { Action } from './actions.ts';
 
 /**
- * `public`: anybody. `join`: a join token in the body. `principal`: an account key or the admin token; the handler asks
- * `authorise(action, actor, resource)`. `admin`: the admin token.
+ * What the route reads of the caller. `public`: nothing. `join`: a join token in the body. `credential`: an account key or
+ * the admin token. Who may call it is the business of its action alone, in control's table of rights.
  */
-export type RouteAuth = 'public' | 'join' | 'principal' | 'admin';
+export type RouteAuth = 'public' | 'join' | 'credential';
 
 export interface RouteSpec {
   /** All but `get` change something, and every change stands in the audit log. */
@@ -19,8 +20,7 @@ export interface RouteSpec {
   /** Parameters in braces: `/api/v1/nodes/{id}`. */
   readonly path: `/api/v1/${string}`;
   readonly auth: RouteAuth;
-  /** `noun.verb`: the unit of authorisation. */
-  readonly action: string;
+  readonly action: Action;
   readonly summary: string;
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;

@@ -1,21 +1,22 @@
-/** Who calls: found by the hash of the credential, never by anything else. */
+/** Who calls, and for which action: found by the hash of the credential, never by anything else. */
 import { AppError } from '@subcloud/contract/errors';
+import type { Action } from '@subcloud/contract/routes/actions';
 import { hashSecret, sameHash, secretKind } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { World } from '../world/world.ts';
 
-export type Actor =
+/** `admin`: the admin token, which acts for nobody. */
+export type Who =
   | { readonly kind: 'admin' }
   | { readonly kind: 'principal'; readonly principal: PrincipalId }
+  | { readonly kind: 'joinToken' }
   | { readonly kind: 'anonymous' };
 
-/** The actor behind an `authorization` header. Throws client.unauthenticated for a credential that nobody has issued. */
-export function identify(
-  world: World,
-  adminTokenHash: string,
-  authorization: string | undefined,
-  nowMs: number,
-): Actor {
+/** `action` is the route's: what a handler asks of authorise.ts is asked for it, so handlers carry no rights of their own. */
+export type Actor = Who & { readonly action: Action };
+
+/** Who is behind an `authorization` header. Throws client.unauthenticated for a credential that nobody has issued. */
+export function identify(world: World, adminTokenHash: string, authorization: string | undefined, nowMs: number): Who {
   if (authorization === undefined || authorization === '') return { kind: 'anonymous' };
   const match = /^Bearer ([\x21-\x7e]{1,256})$/i.exec(authorization);
   const secret = match?.[1] ?? '';
@@ -38,6 +39,6 @@ export function identify(
   return { kind: 'principal', principal: credential.principal };
 }
 
-export function actorName(actor: Actor): string {
+export function actorName(actor: Who): string {
   return actor.kind === 'principal' ? actor.principal : actor.kind;
 }

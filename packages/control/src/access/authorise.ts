@@ -1,44 +1,83 @@
 /**
- * The one place where rights are decided. The admin may do everything; a principal what the table says of its own
- * Subclouds, nodes and join tokens. Whoever may not know of a thing gets what one gets for a thing that does not exist.
+ * The one place where rights are decided: by the table in rights.ts, for the action of the route that was called, on what
+ * the actor is to the thing. Whoever may not know of a thing gets what one gets for a thing that does not exist.
  */
 import { AppError } from '@subcloud/contract/errors';
+import type { Action } from '@subcloud/contract/routes/actions';
 import type { PrincipalId } from '@subcloud/policy/principal';
-import { nodesServing } from '../facts/audits.ts';
-import type { AttesterRecord, NodeRecord, SubcloudRecord, World } from '../world/world.ts';
+import { type AttesterRecord, GLOBAL_ID, type NodeRecord, type SubcloudRecord, type World } from '../world/world.ts';
 import type { Actor } from './actor.ts';
+import { RIGHTS, needsResource } from './rights.ts';
+import { type ClaimParties, type Resource, rolesOf } from './roles-of.ts';
 
-/** Throws policy.forbidden unless the actor is the admin, or acts for `principal`. */
-export function requirePrincipal(actor: Actor, principal: PrincipalId, what: string): void {
-  if (actor.kind === 'admin' || (actor.kind === 'principal' && actor.principal === principal)) return;
-  throw new AppError('policy.forbidden', { message: `This credential may not ${what} for ${principal}.` });
-}
-
-export function isOwner(actor: Actor, subcloud: SubcloudRecord): boolean {
-  return actor.kind === 'admin' || (actor.kind === 'principal' && subcloud.owner === actor.principal);
-}
-
-export function isOperator(actor: Actor, node: NodeRecord): boolean {
-  return actor.kind === 'admin' || (actor.kind === 'principal' && node.operator === actor.principal);
-}
-
-/** Owner and admin know a Subcloud, and so does the operator of a node that it invited or holds. */
-export function mayKnow(actor: Actor, subcloud: SubcloudRecord, world: World): boolean {
-  if (isOwner(actor, subcloud)) return true;
-  if (actor.kind !== 'principal') return false;
-  for (const node of world.nodes.values()) {
-    if (node.operator !== actor.principal) continue;
-    const state = node.memberships.get(subcloud.id)?.state;
-    if (state !== undefined && state !== 'left' && state !== 'removed') return true;
-  }
+/** Whether the table gives the actor the action on the thing; default: the action of the route that was called. */
+export function may(world: World, actor: Actor, resource: Resource, action: Action = actor.action): boolean {
+  const allowed = RIGHTS[action];
+  for (const role of rolesOf(world, actor, resource)) if (allowed.includes(role)) return true;
   return false;
 }
 
-/** The Subcloud of this name if the actor may do to it what its owner may. Throws client.not_found, or policy.forbidden if it may know of it. */
+/** Throws client.unauthenticated where nobody can be told the answer without a credential. */
+export function requireCredential(world: World, actor: Actor): void {
+  if (actor.kind === 'anonymous' && !may(world, actor, { kind: 'network' }))
+    throw new AppError('client.unauthenticated');
+}
+
+/** What a route asks of the caller before anything is looked up. Throws policy.forbidden where no thing could change the answer. */
+export function permit(world: World, actor: Actor): void {
+  if (needsResource(actor.action) || may(world, actor, { kind: 'network' })) return;
+  throw new AppError('policy.forbidden', {
+    message: `This credential may not ${words(actor.action)}: only the network's admin may.`,
+  });
+}
+
+/** Throws policy.forbidden unless the table gives the actor the route's action on what belongs to `principal`; null: to the network. */
+export function requirePrincipal(world: World, actor: Actor, principal: PrincipalId | null, what: string): void {
+  if (may(world, actor, { kind: 'principal', principal })) return;
+  throw new AppError('policy.forbidden', {
+    message: `This credential may not ${what} for ${principal ?? 'the network'}.`,
+  });
+}
+
+export function mayForPrincipal(world: World, actor: Actor, principal: PrincipalId | null, action?: Action): boolean {
+  return may(world, actor, { kind: 'principal', principal }, action);
+}
+
+/** For whom the actor may do the action: everybody, or these. Never empty for a principal that may do it for itself. */
+export function principalsFor(
+  world: World,
+  actor: Actor,
+  action: Action = actor.action,
+): 'all' | readonly PrincipalId[] {
+  const check = (principal: PrincipalId): boolean => mayForPrincipal(world, actor, principal, action);
+  if (may(world, actor, { kind: 'network' }, action) && needsResource(action)) return 'all';
+  if (actor.kind !== 'principal') return [];
+  const { teams, groups } = world.people;
+  // Who runs an organisation runs its teams without being in them.
+  const above = [...teams.values()].filter(({ organisation }) => groups.get(actor.principal)?.has(organisation));
+  const candidates = [...(groups.get(actor.principal) ?? []), ...above.map(({ id }) => id)];
+  return [...new Set([actor.principal, ...candidates])].filter(check);
+}
+
+/** Whether the actor may see of a Subcloud why nodes are in it or not, as its owner does. */
+export function seesAll(actor: Actor, subcloud: SubcloudRecord, world: World): boolean {
+  return may(world, actor, { kind: 'subcloud', subcloud }, 'subcloud.explain');
+}
+
+/** Whether the actor may see the node, as its operator does. */
+export function seesNode(actor: Actor, node: NodeRecord, world: World): boolean {
+  return may(world, actor, { kind: 'node', node }, 'node.read');
+}
+
+export function mayKnow(actor: Actor, subcloud: SubcloudRecord, world: World): boolean {
+  return may(world, actor, { kind: 'subcloud', subcloud }, 'subcloud.read');
+}
+
+/** The Subcloud of this name if the actor may do the route's action to it. Throws client.not_found, or policy.forbidden if it may know of it. */
 export function ownedSubcloud(actor: Actor, world: World, name: string): SubcloudRecord {
   const subcloud = knownSubcloud(actor, world, name);
-  if (!isOwner(actor, subcloud))
-    throw new AppError('policy.forbidden', { message: `Only the owner of ${name} may do this.` });
+  if (!may(world, actor, { kind: 'subcloud', subcloud }))
+    throw new AppError('policy.forbidden', { message: `This credential may not ${words(actor.action)} of ${name}.` });
   return subcloud;
 }
 
@@ -52,11 +91,32 @@ export function knownSubcloud(actor: Actor, world: World, name: string): Subclou
   return subcloud;
 }
 
-/** Throws client.not_found for what does not exist and for what the actor does not operate, with the same bytes. */
-export function operatedNode(actor: Actor, world: World, id: string): NodeRecord {
+/** The node if the actor may do the action to it. Throws client.not_found like for one that does not exist, or policy.forbidden if it may read it. */
+export function operatedNode(actor: Actor, world: World, id: string, action: Action = actor.action): NodeRecord {
   const node = world.nodes.get(id);
-  if (node === undefined || !isOperator(actor, node)) throw nodeNotFound(id);
-  return node;
+  if (node === undefined) throw nodeNotFound(id);
+  if (may(world, actor, { kind: 'node', node }, action)) return node;
+  if (!seesNode(actor, node, world)) throw nodeNotFound(id);
+  throw new AppError('policy.forbidden', { message: `This credential may not ${words(actor.action)} of ${id}.` });
+}
+
+/**
+ * The node and the Subcloud if the actor may know why the one is in the other: who may see the node asks about what it may
+ * know of and about `global`, who may explain the Subcloud about nodes that are or were in it.
+ */
+export function explainable(
+  actor: Actor,
+  world: World,
+  name: string,
+  nodeId: string,
+): { readonly subcloud: SubcloudRecord; readonly node: NodeRecord } {
+  const node = world.nodes.get(nodeId);
+  const operated = node !== undefined && seesNode(actor, node, world);
+  const global = world.subclouds.get(GLOBAL_ID);
+  const subcloud = operated && name === 'global' && global !== undefined ? global : knownSubcloud(actor, world, name);
+  if (node === undefined || !(operated || (node.memberships.has(subcloud.id) && seesAll(actor, subcloud, world))))
+    throw nodeNotFound(nodeId);
+  return { subcloud, node };
 }
 
 export function nodeNotFound(id: string): AppError {
@@ -65,23 +125,8 @@ export function nodeNotFound(id: string): AppError {
   });
 }
 
-interface ClaimParties {
-  readonly node_id: string | null;
-  readonly digest: string | null;
-  readonly issuer_owner: string | null;
-}
-
-/** The operator reads what is said of its nodes (of their models only what the network's attesters say), an attester's owner what it said. */
 export function mayReadClaim(actor: Actor, claim: ClaimParties, world: World): boolean {
-  if (mayRevokeClaim(actor, claim)) return true;
-  if (actor.kind !== 'principal') return false;
-  if (claim.node_id !== null) return world.nodes.get(claim.node_id)?.operator === actor.principal;
-  if (claim.digest === null || claim.issuer_owner !== null) return false;
-  return nodesServing(world, claim.digest).some(({ operator }) => operator === actor.principal);
-}
-
-export function mayRevokeClaim(actor: Actor, claim: Pick<ClaimParties, 'issuer_owner'>): boolean {
-  return actor.kind === 'admin' || (actor.kind === 'principal' && claim.issuer_owner === actor.principal);
+  return may(world, actor, { kind: 'claim', claim }, 'claim.read');
 }
 
 export function claimNotFound(id: string): AppError {
@@ -90,15 +135,18 @@ export function claimNotFound(id: string): AppError {
   });
 }
 
-/** The attester if the actor may revoke it. Throws client.not_found for what does not exist and for what is not its own, with the same bytes. */
+/** The attester if the actor may do the route's action to it. Throws client.not_found for what does not exist and for what is not its own, with the same bytes. */
 export function ownedAttester(actor: Actor, world: World, name: string): AttesterRecord {
   const attester = world.attesters.get(name);
-  const owns =
-    actor.kind === 'admin' ||
-    (actor.kind === 'principal' && attester !== undefined && attester.owner === actor.principal);
-  if (attester === undefined || !owns)
+  if (attester === undefined || !mayForPrincipal(world, actor, attester.owner))
     throw new AppError('client.not_found', {
       message: `There is no attester ${name}, or this credential may not revoke it.`,
     });
   return attester;
+}
+
+/** `joinToken.create` -> `create a join token`: close enough for a sentence. */
+function words(action: Action): string {
+  const [noun = '', verb = ''] = action.split('.');
+  return `${verb.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)} (${noun})`;
 }

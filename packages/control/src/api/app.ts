@@ -11,7 +11,8 @@ import type { RouteSpec } from '@subcloud/contract/routes/route';
 import { newId } from '@subcloud/kit/clock';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
-import { type Actor, identify } from '../access/actor.ts';
+import { type Actor, type Who, identify } from '../access/actor.ts';
+import { permit, requireCredential } from '../access/authorise.ts';
 import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
@@ -89,12 +90,14 @@ export function createApi(options: {
     app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], limit, async (c) => {
       const requestId = newId('req');
       c.header('x-request-id', requestId);
-      const actor = callerOf(spec, () =>
+      const who = whoCalls(spec, () =>
         identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
       );
+      const actor = { ...who, action: spec.action };
+      requireCredential(loop.world, actor);
       const request = { requestId, actor, action: spec.action, reason: reasonOf(c) };
       const handle = async (handlerContext: ApiContext): Promise<unknown> => {
-        permit(spec, actor);
+        permit(loop.world, actor);
         const input = {
           ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
           ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
@@ -124,18 +127,16 @@ export function createApi(options: {
   return app;
 }
 
-/** A public route reads no credential, not even a wrong one. */
-function callerOf(spec: RouteSpec, who: () => Actor): Actor {
-  if (spec.auth === 'public' || spec.auth === 'join') return { kind: 'anonymous' };
-  const actor = who();
-  if (actor.kind === 'anonymous') throw new AppError('client.unauthenticated');
-  return actor;
-}
-
-/** What the route asks of the caller before anything is looked up. */
-function permit(spec: RouteSpec, actor: Actor): void {
-  if (spec.auth === 'admin' && actor.kind !== 'admin')
-    throw new AppError('policy.forbidden', { message: 'This takes the admin token.' });
+/** A public route reads no credential, not even a wrong one; a join token stands in the body, where its handler checks it. */
+function whoCalls({ auth }: RouteSpec, identified: () => Who): Who {
+  switch (auth) {
+    case 'public':
+      return { kind: 'anonymous' };
+    case 'join':
+      return { kind: 'joinToken' };
+    case 'credential':
+      return identified();
+  }
 }
 
 /** In the actor's own words, percent-encoded UTF-8: for the audit log. */

@@ -56,8 +56,7 @@ function routeSection(name: string, route: RouteSpec): string {
 const CREDENTIAL: Readonly<Record<RouteSpec['auth'], string>> = {
   public: 'no credential',
   join: 'a join token in the body',
-  principal: 'an account key or the admin token',
-  admin: 'the admin token',
+  credential: 'an account key or the admin token',
 };
 
 function shape(title: string, schema: z.ZodType | undefined): string {

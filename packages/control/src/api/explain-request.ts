@@ -10,6 +10,7 @@ import type { DecisionRecord } from '@subcloud/contract/watch';
 import { decide } from '@subcloud/policy/decide';
 import type * as z from 'zod';
 import type { Actor } from '../access/actor.ts';
+import { may } from '../access/authorise.ts';
 import { verdictsOf } from '../membership/verdicts-of.ts';
 import type { NodeRecord, SubcloudRecord, World } from '../world/world.ts';
 import { factsOf } from '../world/facts-of.ts';
@@ -54,8 +55,10 @@ export function callersRequest({ loop }: ApiContext, record: DecisionRecord): Re
 }
 
 /** The admin, and the owner of the pool: why a node is not in it is theirs to know. */
-export function seesNodes(actor: Actor, pool: SubcloudRecord | undefined): boolean {
-  return actor.kind === 'admin' || (actor.kind === 'principal' && pool?.owner === actor.principal);
+export function seesNodes(world: World, actor: Actor, pool: SubcloudRecord | undefined): boolean {
+  return pool === undefined
+    ? may(world, actor, { kind: 'network' }, 'request.read')
+    : may(world, actor, { kind: 'subcloud', subcloud: pool }, 'subcloud.explain');
 }
 
 function nodesOf(context: ApiContext, record: DecisionRecord, pool: SubcloudRecord): NodeView[] {

@@ -46,7 +46,7 @@ function makeDocument(version: string): Json {
 }
 
 function operation(name: string, route: RouteSpec): Json {
-  const takesCredential = route.auth === 'principal' || route.auth === 'admin';
+  const takesCredential = route.auth === 'credential';
   return {
     operationId: name,
     summary: route.summary,

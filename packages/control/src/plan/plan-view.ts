@@ -5,7 +5,7 @@
  */
 import type { Plan } from '@subcloud/contract/routes/plan';
 import type { Actor } from '../access/actor.ts';
-import { isOperator, isOwner, mayKnow } from '../access/authorise.ts';
+import { mayKnow, seesAll, seesNode } from '../access/authorise.ts';
 import { iso } from '../api/context.ts';
 import { GLOBAL_ID, type SubcloudRecord, type World } from '../world/world.ts';
 import type { Capacity, Comparison, FleetPlan, Move, MoveKind, PlanChange, PoolPlan } from './plan.ts';
@@ -83,7 +83,7 @@ interface Reader {
 
 function readerOf(world: World, actor: Actor, subcloudId: string, own: readonly Move[]): Reader {
   const known = new Map<string, boolean>([[GLOBAL_ID, true]]);
-  const owned = [...world.subclouds.values()].filter((subcloud) => isOwner(actor, subcloud)).map(({ id }) => id);
+  const owned = [...world.subclouds.values()].filter((subcloud) => seesAll(actor, subcloud, world)).map(({ id }) => id);
   const joining = new Set(own.map(({ node }) => node.id));
   const knows = (id: string): boolean => {
     const subcloud: SubcloudRecord | undefined = world.subclouds.get(id);
@@ -94,7 +94,7 @@ function readerOf(world: World, actor: Actor, subcloudId: string, own: readonly 
   return {
     knows,
     sees({ node, subcloudId: pool }) {
-      if (isOperator(actor, node)) return true;
+      if (seesNode(actor, node, world)) return true;
       // Why a node is or is not in a Subcloud is for that Subcloud's owner; of `global` everybody knows that it exists.
       if (pool !== GLOBAL_ID) return owned.includes(pool);
       return joining.has(node.id) || [subcloudId, ...owned].some((id) => node.memberships.has(id));

@@ -7,7 +7,7 @@ import type { PlaceRegistry } from '@subcloud/policy/place-registry';
 import type { PolicyTestResult } from '@subcloud/policy/policy-tests';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Actor } from '../access/actor.ts';
-import { isOwner, requirePrincipal } from '../access/authorise.ts';
+import { may, mayForPrincipal, requirePrincipal } from '../access/authorise.ts';
 import { registryFor, registryOf } from '../world/domains.ts';
 import { contentHash, networkRecord, subcloudRecord } from '../world/subcloud-record.ts';
 import type { SubcloudRecord, World } from '../world/world.ts';
@@ -39,8 +39,7 @@ export function prepareRevision(
 ): PreparedRevision {
   if (name === GLOBAL_POOL) return prepareNetwork(world, actor, source, nowMs);
   const usable = [...world.domains.values()].filter(
-    ({ owner }) =>
-      owner === null || actor.kind === 'admin' || (actor.kind === 'principal' && owner === actor.principal),
+    ({ owner }) => owner === null || mayForPrincipal(world, actor, owner, 'domain.read'),
   );
   const first = parsedSubcloud(source, registryOf(usable));
   if (first.metadata.name !== name) {
@@ -50,7 +49,7 @@ export function prepareRevision(
     });
   }
   const existing = existingFor(actor, world, name);
-  const owner = ownerOf(first, existing, actor);
+  const owner = ownerOf(world, first, existing, actor);
   const registry = registryFor(world.domains.values(), owner);
   // The admin may use everybody's domains, but no Subcloud those of another owner.
   const manifest = parsedSubcloud(source, registry);
@@ -141,11 +140,16 @@ function parsedSubcloud(text: string, registry: PlaceRegistry): SubcloudManifest
 /** The Subcloud that an apply changes; undefined makes a new one. A name that is taken says so and nothing more: names are unique, so this much cannot be hidden. */
 function existingFor(actor: Actor, world: World, name: string): SubcloudRecord | undefined {
   const existing = world.subclouds.get(world.subcloudByName.get(name) ?? '');
-  if (existing === undefined || isOwner(actor, existing)) return existing;
+  if (existing === undefined || may(world, actor, { kind: 'subcloud', subcloud: existing })) return existing;
   throw new AppError('client.conflict', { message: `The name ${name} is taken.` });
 }
 
-function ownerOf(manifest: SubcloudManifest, existing: SubcloudRecord | undefined, actor: Actor): PrincipalId {
+function ownerOf(
+  world: World,
+  manifest: SubcloudManifest,
+  existing: SubcloudRecord | undefined,
+  actor: Actor,
+): PrincipalId {
   const asked = manifest.metadata.owner;
   if (existing !== undefined && existing.owner !== null) {
     if (asked !== undefined && asked !== existing.owner)
@@ -160,6 +164,6 @@ function ownerOf(manifest: SubcloudManifest, existing: SubcloudRecord | undefine
       message: 'The admin token acts for nobody: name metadata.owner.',
       param: 'metadata.owner',
     });
-  requirePrincipal(actor, owner, 'create Subclouds');
+  requirePrincipal(world, actor, owner, 'create Subclouds');
   return owner;
 }

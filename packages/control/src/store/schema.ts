@@ -43,6 +43,12 @@ interface ClaimTable {
   revoked_at: number | null;
   revoked_by: string | null;
 }
+interface GroupColumns {
+  id: string;
+  display_name: string | null;
+  created_at: number;
+  created_by: string;
+}
 interface TokenColumns {
   id: string;
   principal: string;
@@ -63,7 +69,11 @@ export interface Schema {
     table_version_reserved: number;
     created_at: number;
   };
-  principals: { id: string; created_at: number };
+  principals: { id: string; created_at: number; network_role: string | null };
+  organisations: GroupColumns;
+  teams: GroupColumns & { organisation: string };
+  group_members: { group_id: string; principal: string; role: string; since: number; added_by: string };
+  subcloud_delegates: { subcloud_id: string; principal: string; since: number; added_by: string };
   account_keys: TokenColumns;
   join_tokens: {
     id: string;

@@ -11,6 +11,7 @@ import type { Database } from '../store/database.ts';
 import { loadClaims } from '../facts/load-claims.ts';
 import { globalRecord, networkRecord, subcloudRecord } from './subcloud-record.ts';
 import { type DomainRecord, registryFor } from './domains.ts';
+import { loadPeople } from './people.ts';
 import { type DocumentRecord, GLOBAL_ID, type World } from './world.ts';
 
 export async function loadWorld(db: Database): Promise<World> {
@@ -27,6 +28,7 @@ export async function loadWorld(db: Database): Promise<World> {
     audits: new Map(),
     revokedStatements: new Map(),
     domains: await loadDomains(db),
+    people: await loadPeople(db),
     links: new Map(),
   };
   await loadSubclouds(db, world);

@@ -30,6 +30,11 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.subcloudByName, fresh.subcloudByName);
   replace(world.credentials, fresh.credentials);
   replace(world.domains, fresh.domains);
+  replace(world.people.organisations, fresh.people.organisations);
+  replace(world.people.teams, fresh.people.teams);
+  replace(world.people.groups, fresh.people.groups);
+  replace(world.people.networkRoles, fresh.people.networkRoles);
+  replace(world.people.delegates, fresh.people.delegates);
   world.places = fresh.places;
   replace(world.attesters, fresh.attesters);
   replace(world.audits, fresh.audits);

@@ -14,6 +14,7 @@ import type { RevokedStatement } from '../facts/claims.ts';
 import type { PoolModels } from '../compile/sequence.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import type { DomainRecord } from './domains.ts';
+import type { People } from './people.ts';
 
 export interface NodeRecord {
   readonly id: string;
@@ -125,6 +126,7 @@ export interface World {
   readonly revokedStatements: Map<string, readonly RevokedStatement[]>;
   /** Places that people have named, by id. */
   readonly domains: Map<string, DomainRecord>;
+  readonly people: People;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
 }

@@ -3,7 +3,7 @@ import type { claimsRoutes } from '@subcloud/contract/routes/claims';
 import type { AttestableFact } from '@subcloud/contract/documents';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { actorName } from '../../access/actor.ts';
-import { ownedAttester, requirePrincipal } from '../../access/authorise.ts';
+import { mayForPrincipal, ownedAttester, requirePrincipal } from '../../access/authorise.ts';
 import { NETWORK_ISSUER } from '../../authority.ts';
 import { applyRevocation, nodesAbout } from '../../facts/attested.ts';
 import { NVIDIA_ISSUER } from '../../facts/nvidia-attestation.ts';
@@ -20,7 +20,7 @@ type Names = 'createAttester' | 'listAttesters' | 'revokeAttester';
 export const attesterHandlers: Pick<Handlers, Names & keyof typeof claimsRoutes> = {
   async createAttester({ loop, clock }, { body }, actor) {
     const owner = body.owner ?? (actor.kind === 'principal' ? actor.principal : null);
-    if (owner !== null) requirePrincipal(actor, owner, 'make attesters');
+    requirePrincipal(loop.world, actor, owner, 'make attesters');
     const nowMs = clock.nowMs();
     const record: AttesterRecord = {
       name: body.name,
@@ -75,8 +75,7 @@ export const attesterHandlers: Pick<Handlers, Names & keyof typeof claimsRoutes>
 
   listAttesters({ loop }, { query }, actor) {
     const visible = [...loop.world.attesters.values()].filter(
-      ({ owner }) =>
-        actor.kind === 'admin' || owner === null || (actor.kind === 'principal' && owner === actor.principal),
+      ({ owner }) => owner === null || mayForPrincipal(loop.world, actor, owner, 'claim.read'),
     );
     const { items, next } = page(visible, ({ name }) => name, query);
     return { items: items.map(attesterView), next };

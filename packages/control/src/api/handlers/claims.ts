@@ -5,7 +5,7 @@ import { canonicalJson } from '@subcloud/policy/canonical-json';
 import type { Claim } from '@subcloud/policy/facts';
 import { DECLARATION_VALID_MS, signedDocument } from '@subcloud/contract/documents';
 import { type Actor, actorName } from '../../access/actor.ts';
-import { claimNotFound, mayReadClaim, mayRevokeClaim, operatedNode } from '../../access/authorise.ts';
+import { claimNotFound, may, mayReadClaim, operatedNode, principalsFor } from '../../access/authorise.ts';
 import { applyRevocation, factsTouched, nodesAbout, openAttestation } from '../../facts/attested.ts';
 import { digestsOf, withAudits } from '../../facts/audits.ts';
 import { type ClaimDraft, isSameLine, replaceClaims, withClaims } from '../../facts/claims.ts';
@@ -26,7 +26,7 @@ export const claimsHandlers: Pick<Handlers, keyof typeof claimsRoutes> = {
 
   async createClaim(context, { body }, actor) {
     const { loop, authority, clock } = context;
-    if ('draft' in body && actor.kind !== 'admin')
+    if ('draft' in body && !may(loop.world, actor, { kind: 'network' }, 'claim.sign'))
       throw new AppError('policy.forbidden', {
         message: 'Only the admin has the network sign; sign the claim yourself.',
       });
@@ -47,7 +47,7 @@ export const claimsHandlers: Pick<Handlers, keyof typeof claimsRoutes> = {
     if (query.cursor !== undefined) rows = rows.where('claims.id', '>', query.cursor);
     if (query.revoked === 'false') rows = rows.where('claims.revoked_at', 'is', null);
     if (query.node !== undefined) {
-      const node = operatedNode(actor, world, query.node);
+      const node = operatedNode(actor, world, query.node, 'node.read');
       const digests = [...digestsOf(node.claims)];
       rows = rows.where((where) =>
         where.or([
@@ -56,13 +56,14 @@ export const claimsHandlers: Pick<Handlers, keyof typeof claimsRoutes> = {
         ]),
       );
     }
-    if (actor.kind === 'principal') {
-      const own = [...world.nodes.values()].filter(({ operator }) => operator === actor.principal);
+    const readers = principalsFor(world, actor, 'claim.read');
+    if (readers !== 'all') {
+      const own = [...world.nodes.values()].filter(({ operator }) => readers.includes(operator));
       const digests = [...new Set(own.flatMap(({ claims }) => [...digestsOf(claims)]))];
       rows = rows.where((where) =>
         where.or([
-          where('claims.issuer_owner', '=', actor.principal),
-          where('nodes.operator', '=', actor.principal),
+          where('claims.issuer_owner', 'in', readers),
+          where('nodes.operator', 'in', readers),
           ...(digests.length === 0
             ? []
             : [where.and([where('claims.digest', 'in', digests), where('claims.issuer_owner', 'is', null)])]),
@@ -123,7 +124,7 @@ async function revoke(
   const { world } = loop;
   const nowMs = clock.nowMs();
   const row = await readableRow(tx, world, id, actor);
-  if (!mayRevokeClaim(actor, row))
+  if (!may(world, actor, { kind: 'claim', claim: row }))
     throw new AppError('policy.forbidden', {
       message: 'Only the admin, or the owner of its attester, revokes a claim.',
     });

@@ -11,7 +11,7 @@ import {
 } from '@subcloud/policy/place-registry';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { type Actor, actorName } from '../../access/actor.ts';
-import { mayKnow, requirePrincipal } from '../../access/authorise.ts';
+import { mayForPrincipal, mayKnow, requirePrincipal } from '../../access/authorise.ts';
 import type { AuditedChange } from '../../audit/audited.ts';
 import type { Transaction } from '../../loop.ts';
 import { insertEvents } from '../../store/events.ts';
@@ -23,7 +23,7 @@ import { requireKnown } from './principals.ts';
 export const domainsHandlers: Pick<Handlers, keyof typeof domainsRoutes> = {
   listDomains({ loop }, { query }, actor) {
     const { world } = loop;
-    const defined = [...world.domains.values()].filter((domain) => mayRead(actor, domain));
+    const defined = [...world.domains.values()].filter((domain) => mayRead(world, actor, domain));
     const builtIn = [...BUILT_IN_PLACES.domains.values()].filter(({ id }) => !world.domains.has(id));
     const all = [
       ...defined.map((domain) => definedView(world, actor, domain)),
@@ -35,7 +35,7 @@ export const domainsHandlers: Pick<Handlers, keyof typeof domainsRoutes> = {
   getDomain({ loop }, { params, query }, actor) {
     const id = idOf(params.name, query.owner);
     const defined = loop.world.domains.get(id);
-    if (defined !== undefined && mayRead(actor, defined)) return definedView(loop.world, actor, defined);
+    if (defined !== undefined && mayRead(loop.world, actor, defined)) return definedView(loop.world, actor, defined);
     const builtIn = BUILT_IN_PLACES.domains.get(id);
     if (defined === undefined && builtIn !== undefined) return builtInView(loop.world, actor, builtIn);
     throw domainNotFound(id);
@@ -44,7 +44,7 @@ export const domainsHandlers: Pick<Handlers, keyof typeof domainsRoutes> = {
   async putDomain(context, { params, body }, actor) {
     const { loop } = context;
     const owner = body.owner ?? null;
-    requireWriter(actor, owner);
+    requireWriter(loop.world, actor, owner);
     const id = idOf(params.name, body.owner);
     const { result, tableVersion } = await loop.change(async (tx) => {
       if (owner !== null) await requireKnown(tx, owner);
@@ -55,7 +55,7 @@ export const domainsHandlers: Pick<Handlers, keyof typeof domainsRoutes> = {
   },
 
   async deleteDomain({ loop, clock }, { params, query }, actor) {
-    requireWriter(actor, query.owner ?? null);
+    requireWriter(loop.world, actor, query.owner ?? null);
     const id = idOf(params.name, query.owner);
     await loop.change(async (tx) => {
       const domain = loop.world.domains.get(id);
@@ -183,17 +183,17 @@ function domainState({ owner, version, members, unclear }: DomainRecord) {
   return { owner, version, members, unclear };
 }
 
-function requireWriter(actor: Actor, owner: PrincipalId | null): void {
-  if (owner !== null) return requirePrincipal(actor, owner, 'define domains');
-  if (actor.kind !== 'admin')
+function requireWriter(world: World, actor: Actor, owner: PrincipalId | null): void {
+  if (owner !== null) return requirePrincipal(world, actor, owner, 'define domains');
+  if (!mayForPrincipal(world, actor, null))
     throw new AppError('policy.forbidden', {
       message: "Domains of the network are the admin's; name `owner` for one of your own.",
     });
 }
 
 /** A domain of an owner is between it and the admin: its members may tell where its machines are. */
-function mayRead(actor: Actor, { owner }: DomainRecord): boolean {
-  return owner === null || actor.kind === 'admin' || (actor.kind === 'principal' && actor.principal === owner);
+function mayRead(world: World, actor: Actor, { owner }: DomainRecord): boolean {
+  return owner === null || mayForPrincipal(world, actor, owner, 'domain.read');
 }
 
 function idOf(name: string, owner: PrincipalId | undefined): string {

@@ -1,8 +1,8 @@
 import { NO_CONSENT, consentsByName, consentsToAutoJoin, refuses } from '@subcloud/policy/consent';
-import { isOperator, isOwner, knownSubcloud, mayKnow, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
+import { explainable, mayKnow, ownedSubcloud } from '../../access/authorise.ts';
 import { decide } from '@subcloud/policy/decide';
 import { indexFacts } from '@subcloud/policy/facts';
-import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../../world/world.ts';
+import { type NodeRecord, type SubcloudRecord, isOnline } from '../../world/world.ts';
 import { type Membership, questionOf } from '../../membership/reconcile.ts';
 import { verdictsOf } from '../../membership/verdicts-of.ts';
 import type { Actor } from '../../access/actor.ts';
@@ -13,14 +13,7 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
   explainNode(context, { params }, actor) {
     const { loop, clock, pass } = context;
     const { world } = loop;
-    const node = world.nodes.get(params.node);
-    const operated = node !== undefined && isOperator(actor, node);
-    // The operator of a node may ask about `global`, which everybody knows, and about what holds or invites the node.
-    const isGlobal = params.name === 'global' && operated;
-    const subcloud = isGlobal ? globalOf(world) : knownSubcloud(actor, world, params.name);
-    const applied = node?.memberships.has(subcloud.id) === true;
-    if (node === undefined || !(operated || (isOwner(actor, subcloud) && applied) || actor.kind === 'admin'))
-      throw nodeNotFound(params.node);
+    const { subcloud, node } = explainable(actor, world, params.name, params.node);
     const facts = factsOf(world, node);
     const nowMs = clock.nowMs();
     const decision = decide(subcloud.policy, facts, nowMs);
@@ -91,12 +84,6 @@ function servesElsewhere(
     .filter((pool) => pool.owner === null || mayKnow(actor, pool, world))
     .map(({ name }) => name)
     .sort();
-}
-
-function globalOf(world: World): SubcloudRecord {
-  const global = world.subclouds.get('global');
-  if (global === undefined) throw new Error('the world has no global network');
-  return global;
 }
 
 function consentOf(subcloud: SubcloudRecord, node: NodeRecord): { permits: boolean; why: string } {

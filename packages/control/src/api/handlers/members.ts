@@ -1,6 +1,6 @@
 import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
-import { isOperator, isOwner, knownSubcloud, nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
+import { nodeNotFound, ownedSubcloud, seesAll, seesNode } from '../../access/authorise.ts';
 import { invited, removed } from '../../membership/by-owner.ts';
 import type { Membership } from '../../membership/reconcile.ts';
 import { insertEvents } from '../../store/events.ts';
@@ -12,10 +12,10 @@ import { memberView } from '../views.ts';
 export const memberHandlers: Pick<Handlers, 'listMembers' | 'inviteMember' | 'removeMember'> = {
   listMembers({ loop, pass }, { params, query }, actor) {
     const { world } = loop;
-    const subcloud = knownSubcloud(actor, world, params.name);
+    const subcloud = ownedSubcloud(actor, world, params.name);
     // An operator who may know of the Subcloud sees its own nodes in it, not everybody's.
     const visible = membersOf(world, subcloud).filter(
-      ({ node }) => isOwner(actor, subcloud) || isOperator(actor, node),
+      ({ node }) => seesAll(actor, subcloud, world) || seesNode(actor, node, world),
     );
     const { items, next } = page(visible, ({ node }) => node.id, query);
     return {

@@ -1,7 +1,7 @@
 import type { Handlers } from '../context.ts';
 import { page, withdrawn } from '../context.ts';
 import { nodeDetailView, nodeView } from '../views.ts';
-import { isOperator, operatedNode } from '../../access/authorise.ts';
+import { operatedNode, seesNode } from '../../access/authorise.ts';
 import { actorName } from '../../access/actor.ts';
 import { insertEvents } from '../../store/events.ts';
 
@@ -9,7 +9,7 @@ export const nodeHandlers: Pick<Handlers, 'listNodes' | 'getNode' | 'removeNode'
   listNodes({ loop, clock }, { query }, actor) {
     const { world } = loop;
     const { items, next } = page(
-      [...world.nodes.values()].filter((node) => isOperator(actor, node)),
+      [...world.nodes.values()].filter((node) => seesNode(actor, node, world)),
       ({ id }) => id,
       query,
     );

@@ -4,7 +4,7 @@ import type { Plan } from '@subcloud/contract/routes/plan';
 import { decide } from '@subcloud/policy/decide';
 import type { NodeFacts } from '@subcloud/policy/facts';
 import { type Actor, actorName } from '../../access/actor.ts';
-import { isOperator, isOwner, mayKnow, operatedNode, ownedSubcloud } from '../../access/authorise.ts';
+import { mayKnow, operatedNode, ownedSubcloud, seesAll, seesNode } from '../../access/authorise.ts';
 import { diffManifests } from '../../plan/diff-manifests.ts';
 import { type NodeOutcome, type PlanChange, supposeFacts } from '../../plan/plan.ts';
 import { planView } from '../../plan/plan-view.ts';
@@ -32,7 +32,7 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
   whatIf({ loop, clock, pass }, { params, body }, actor) {
     const { world } = loop;
     const nowMs = clock.nowMs();
-    const node = nodeFor(actor, world, params.id);
+    const node = operatedNode(actor, world, params.id);
     const current = planNode(world, node);
     const facts = supposedFacts(current.state.facts, body.facts, nowMs);
     const { before, after } = supposeFacts(
@@ -229,21 +229,9 @@ function draftView(
   return { subcloud, manifest, contentHash, createdAt: iso(created_at), createdBy };
 }
 
-/** Its operator and the admin, and owners of Subclouds that it is in or asks to be in. */
-function nodeFor(actor: Actor, world: World, id: string): NodeRecord {
-  const node = world.nodes.get(id);
-  const applied =
-    node !== undefined &&
-    [...node.memberships.keys()].some((subcloudId) => {
-      const subcloud = world.subclouds.get(subcloudId);
-      return subcloud !== undefined && isOwner(actor, subcloud);
-    });
-  return node !== undefined && applied ? node : operatedNode(actor, world, id);
-}
-
 function seesDecision(actor: Actor, world: World, subcloud: SubcloudRecord, node: NodeRecord): boolean {
-  if (isOperator(actor, node)) return subcloud.id === GLOBAL_ID || mayKnow(actor, subcloud, world);
-  return isOwner(actor, subcloud) && node.memberships.has(subcloud.id);
+  if (seesNode(actor, node, world)) return subcloud.id === GLOBAL_ID || mayKnow(actor, subcloud, world);
+  return seesAll(actor, subcloud, world) && node.memberships.has(subcloud.id);
 }
 
 function outcomeIn(subcloud: SubcloudRecord, facts: NodeFacts, outcome: NodeOutcome, nowMs: number) {

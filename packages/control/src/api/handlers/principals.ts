@@ -3,10 +3,11 @@ import { newId } from '@subcloud/kit/clock';
 import { hashSecret, joinTokenText, newSecret } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { actorName } from '../../access/actor.ts';
-import { requirePrincipal } from '../../access/authorise.ts';
+import { mayForPrincipal, requirePrincipal } from '../../access/authorise.ts';
 import type { Transaction } from '../../loop.ts';
 import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
+import { insertGroup } from '../insert-group.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
 
 type Names =
@@ -30,6 +31,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         .executeTakeFirst();
       if (inserted.numInsertedOrUpdatedRows !== 1n)
         throw new AppError('client.conflict', { message: `${body.id} exists.` });
+      const group = await insertGroup(tx, body.id, actorName(actor), nowMs);
       await insertEvents(
         tx,
         [
@@ -45,7 +47,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         nowMs,
       );
       const audit = { subject: `principal:${body.id}`, before: null, after: { id: body.id } };
-      return { audit, result: undefined, touched: [], apply: () => undefined };
+      return { audit, result: undefined, touched: [], apply: (world) => group?.(world.people) };
     });
     return { id: body.id, createdAt: iso(nowMs) };
   },
@@ -60,6 +62,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
     const nowMs = clock.nowMs();
     const key = newSecret('account');
     const id = newId('key');
+    requirePrincipal(loop.world, actor, body.principal, 'make keys');
     const expiresAt = body.expiresInS === undefined ? null : nowMs + body.expiresInS * 1_000;
     await loop.change(async (tx) => {
       await requireKnown(tx, body.principal);
@@ -105,11 +108,14 @@ export const principalHandlers: Pick<Handlers, Names> = {
     return { id, principal: body.principal, key, expiresAt: isoOrNull(expiresAt) };
   },
 
-  async listKeys({ db }, { query }) {
-    const rows = await db
+  async listKeys({ db, loop }, { query }, actor) {
+    const stored = await db
       .selectFrom('account_keys')
       .select(['id', 'principal', 'name', 'created_at', 'expires_at', 'revoked_at'])
       .execute();
+    const rows = stored.filter(({ principal }) =>
+      mayForPrincipal(loop.world, actor, principal as PrincipalId, 'key.read'),
+    );
     const { items, next } = page(rows, ({ id }) => id, query);
     return {
       items: items.map((row) => ({
@@ -135,7 +141,9 @@ export const principalHandlers: Pick<Handlers, Names> = {
         .where('revoked_at', 'is', null)
         .returning(['hash', 'principal', 'name'])
         .executeTakeFirst();
-      if (row === undefined) throw new AppError('client.not_found', { message: `There is no live key ${params.id}.` });
+      // The throw undoes the update.
+      if (row === undefined || !mayForPrincipal(loop.world, actor, row.principal as PrincipalId))
+        throw new AppError('client.not_found', { message: `There is no live key ${params.id}.` });
       await insertEvents(
         tx,
         [
@@ -171,7 +179,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         message: 'The admin token acts for nobody: name the operator.',
         param: 'operator',
       });
-    requirePrincipal(actor, operator, 'make join tokens');
+    requirePrincipal(loop.world, actor, operator, 'make join tokens');
     const nowMs = clock.nowMs();
     const secret = newSecret('join');
     const id = newId('jtk');
@@ -202,13 +210,13 @@ export const principalHandlers: Pick<Handlers, Names> = {
     return { id, operator, joinToken: joinTokenText(secret, authority.fingerprint), expiresAt: iso(expiresAt) };
   },
 
-  async listJoinTokens({ db }, { query }, actor) {
+  async listJoinTokens({ db, loop }, { query }, actor) {
     const rows = await db
       .selectFrom('join_tokens')
       .select(['id', 'operator', 'created_at', 'expires_at', 'revoked_at', 'uses'])
       .execute();
-    const own = rows.filter(
-      ({ operator }) => actor.kind === 'admin' || (actor.kind === 'principal' && actor.principal === operator),
+    const own = rows.filter(({ operator }) =>
+      mayForPrincipal(loop.world, actor, operator as PrincipalId, 'joinToken.read'),
     );
     const { items, next } = page(own, ({ id }) => id, query);
     return {
@@ -232,10 +240,11 @@ export const principalHandlers: Pick<Handlers, Names> = {
         .select(['operator', 'revoked_at'])
         .where('id', '=', params.id)
         .executeTakeFirst();
-      const own =
-        row !== undefined &&
-        (actor.kind === 'admin' || (actor.kind === 'principal' && actor.principal === row.operator));
-      if (!own || row.revoked_at !== null)
+      if (
+        row === undefined ||
+        !mayForPrincipal(loop.world, actor, row.operator as PrincipalId) ||
+        row.revoked_at !== null
+      )
         throw new AppError('client.not_found', { message: `There is no live join token ${params.id}.` });
       await tx.updateTable('join_tokens').set({ revoked_at: nowMs }).where('id', '=', params.id).execute();
       await insertEvents(

@@ -3,7 +3,8 @@ import { decisionRecord } from '@subcloud/contract/watch';
 import { sql } from 'kysely';
 import { callersRequest, fullRequest, poolOf, seesNodes } from '../explain-request.ts';
 import { type Handlers, iso } from '../context.ts';
-import { knownSubcloud } from '../../access/authorise.ts';
+import { knownSubcloud, may } from '../../access/authorise.ts';
+import type { PrincipalId } from '@subcloud/policy/principal';
 
 export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEvents'> = {
   async getRequest(context, { params }, actor) {
@@ -14,8 +15,10 @@ export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEv
       .where('request_id', '=', params.id)
       .executeTakeFirst();
     const record = row === undefined ? undefined : decisionRecord.parse(row.record);
-    if (record !== undefined && seesNodes(actor, poolOf(loop.world, record))) return fullRequest(context, record);
-    if (record !== undefined && actor.kind === 'principal' && row?.principal === actor.principal)
+    if (record !== undefined && seesNodes(loop.world, actor, poolOf(loop.world, record)))
+      return fullRequest(context, record);
+    const caller = (row?.principal ?? null) as PrincipalId | null;
+    if (record !== undefined && may(loop.world, actor, { kind: 'request', caller, pool: poolOf(loop.world, record) }))
       return callersRequest(context, record);
     throw new AppError('client.not_found', {
       message: `There is no request ${params.id}, or this credential may not know of it.`,

@@ -1,6 +1,6 @@
 import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
-import { knownSubcloud, mayKnow, ownedSubcloud } from '../../access/authorise.ts';
+import { mayKnow, ownedSubcloud } from '../../access/authorise.ts';
 import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID } from '../../world/world.ts';
@@ -32,7 +32,7 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
   },
 
   getSubcloud({ loop, pass }, { params }, actor) {
-    const subcloud = knownSubcloud(actor, loop.world, params.name);
+    const subcloud = ownedSubcloud(actor, loop.world, params.name);
     return { ...subcloudView(loop.world, pass.table, subcloud), manifest: subcloud.source };
   },
 

@@ -1,0 +1,65 @@
+/**
+ * Everything that somebody may or may not do: `noun.verb`, the unit of authorisation. A closed list: a route with an
+ * action that does not stand here does not compile, and neither does control's table of rights without a row for each.
+ */
+export const ACTIONS = [
+  'openapi.read',
+  'network.read',
+  'network.apply',
+  'self.read',
+
+  'node.enrol',
+  'node.list',
+  'node.read',
+  'node.explain',
+  'node.whatIf',
+  'node.attest',
+  'node.remove',
+
+  'principal.create',
+  'principal.list',
+  'key.create',
+  'key.list',
+  'key.read',
+  'key.revoke',
+  'joinToken.create',
+  'joinToken.list',
+  'joinToken.read',
+  'joinToken.revoke',
+
+  'subcloud.list',
+  'subcloud.read',
+  'subcloud.revisions',
+  'subcloud.explain',
+  'subcloud.plan',
+  'subcloud.shadow',
+  'subcloud.apply',
+  'subcloud.delete',
+  'member.list',
+  'member.invite',
+  'member.remove',
+  'token.create',
+  'token.list',
+  'token.revoke',
+
+  'attester.create',
+  'attester.list',
+  'attester.revoke',
+  'claim.create',
+  'claim.sign',
+  'claim.list',
+  'claim.read',
+  'claim.revoke',
+  'claim.restore',
+  'domain.list',
+  'domain.read',
+  'domain.write',
+  'domain.delete',
+  'places.read',
+  'places.write',
+
+  'request.read',
+  'usage.list',
+  'event.list',
+] as const;
+export type Action = (typeof ACTIONS)[number];
