@@ -35,36 +35,46 @@ export async function startEngines(nginx: Tool, folder: string): Promise<Readonl
   return urls;
 }
 
+export interface PeerOptions {
+  readonly nginx: Tool;
+  readonly folder: string;
+  readonly only: readonly string[];
+  readonly say: (text: string) => void;
+}
+
 /** What is compared with this gateway in one kind of work. Left out: what is not installed and cannot be. */
-export async function startPeers(
-  work: Work,
-  engineUrl: string,
-  { nginx, folder, say }: { readonly nginx: Tool; readonly folder: string; readonly say: (text: string) => void },
-): Promise<readonly Target[]> {
+export async function startPeers(work: Work, engineUrl: string, options: PeerOptions): Promise<readonly Target[]> {
   const targets: Target[] = [];
   const port = await freePort();
-  const words = [PASS_THROUGH, String(port), engineUrl];
-  const { pid } = await start({ command: process.execPath, arguments: words, ready: 'first line' });
-  targets.push({ name: 'passthrough', pid, url: `http://127.0.0.1:${port}`, headers: {} });
-  const proxyPort = await freePort();
-  const proxy = await startNginx(nginx, folder, `proxy-${work}`, proxyPort, proxyConfig(proxyPort, engineUrl));
-  targets.push({ name: 'nginx', pid: proxy, url: `http://127.0.0.1:${proxyPort}`, headers: {} });
-  const portkey = findPortkey(say);
-  if (portkey === undefined) return targets;
-  const portkeyPort = await freePort();
-  const started = await start({
+  const url = `http://127.0.0.1:${port}`;
+  if (options.only.includes('passthrough')) {
+    const words = [PASS_THROUGH, String(port), engineUrl];
+    const { pid } = await start({ command: process.execPath, arguments: words, ready: 'first line' });
+    targets.push({ name: 'passthrough', pid, url, headers: {} });
+  }
+  if (options.only.includes('nginx')) targets.push(await startProxy(work, engineUrl, options));
+  const portkey = options.only.includes('portkey') ? await startPortkey(engineUrl, options.say) : undefined;
+  return portkey === undefined ? targets : [...targets, portkey];
+}
+
+async function startProxy(work: Work, engineUrl: string, { nginx, folder }: PeerOptions): Promise<Target> {
+  const port = await freePort();
+  const pid = await startNginx(nginx, folder, `proxy-${work}`, port, proxyConfig(port, engineUrl));
+  return { name: 'nginx', pid, url: `http://127.0.0.1:${port}`, headers: {} };
+}
+
+async function startPortkey(engineUrl: string, say: (text: string) => void): Promise<Target | undefined> {
+  const server = findPortkey(say);
+  if (server === undefined) return undefined;
+  const port = await freePort();
+  const { pid } = await start({
     command: process.execPath,
-    arguments: ['--import', STREAM_PATCH, portkey, `--port=${portkeyPort}`, '--headless'],
+    arguments: ['--import', STREAM_PATCH, server, `--port=${port}`, '--headless'],
     env: { NODE_ENV: 'production' },
-    ready: { port: portkeyPort },
+    ready: { port },
   });
-  targets.push({
-    name: 'portkey',
-    pid: started.pid,
-    url: `http://127.0.0.1:${portkeyPort}`,
-    headers: { 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${engineUrl}/v1` },
-  });
-  return targets;
+  const headers = { 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${engineUrl}/v1` };
+  return { name: 'portkey', pid, url: `http://127.0.0.1:${port}`, headers };
 }
 
 export function ownTargets(network: Network): readonly Target[] {

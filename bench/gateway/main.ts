@@ -3,7 +3,8 @@
  * pass-through, nginx and Portkey, as CPU time of their processes, side by side in one run; and the latency that this
  * gateway adds. Everything is real: control, PostgreSQL, the agent. Last line: one JSON object, CPU in microseconds.
  *
- * `--only=short,stream,paced,latency` · `--rounds=2` · `--seconds=3` · `--profile=FOLDER` (a CPU profile of the plain gateway)
+ * `--only=short,stream,paced,latency` · `--rounds=2` · `--seconds=3` · `--peers=passthrough,nginx,portkey` ·
+ * `--profile=FOLDER` (a CPU profile of the plain gateway)
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -27,9 +28,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
-    peers: { type: 'boolean', default: true },
+    peers: { type: 'string', default: 'passthrough,nginx,portkey' },
   },
-  allowNegative: true,
 });
 const only = values.only.split(',');
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -47,7 +47,7 @@ type Costs = Partial<Record<Contender, number>>;
 
 async function compare(work: Work, bench: Bench): Promise<Costs> {
   const { folder, engines, network, wrk } = bench;
-  const peers = values.peers ? await startPeers(work, engines[work], { ...bench, say }) : [];
+  const peers = await startPeers(work, engines[work], { ...bench, only: values.peers.split(','), say });
   const targets = [...ownTargets(network), ...peers];
   const sums = new Map<Contender, Measured[]>();
   for (const target of targets) await check(work, target, network.key);

@@ -2,7 +2,7 @@
  * Time and chance, injected. Nothing else in the project reads the clock, sets a timer or draws a random number, so that
  * a test can own all three. `systemClock` is the real one; testkit has one that can be moved.
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 export interface Timer {
   cancel(): void;
@@ -60,9 +60,19 @@ export function jitteredBackoffMs(attempt: number, options: { baseMs: number; ca
 }
 
 const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const ID_BYTES = 20;
+/** Drawn for many ids at once: a call into the system's generator for each would cost more than the rest of an id. */
+const idBytes = Buffer.alloc(ID_BYTES * 256);
+let idBytesUsed = idBytes.byteLength;
+
 /** `prefix_` and 20 characters of Crockford base32: 100 random bits. */
 export function newId(prefix: string): string {
-  let text = '';
-  for (const byte of randomBytes(20)) text += ID_ALPHABET[byte & 31];
-  return `${prefix}_${text}`;
+  if (idBytesUsed === idBytes.byteLength) {
+    randomFillSync(idBytes);
+    idBytesUsed = 0;
+  }
+  const end = idBytesUsed + ID_BYTES;
+  let text = `${prefix}_`;
+  for (; idBytesUsed < end; idBytesUsed += 1) text += ID_ALPHABET[(idBytes[idBytesUsed] ?? 0) & 31];
+  return text;
 }

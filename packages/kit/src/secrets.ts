@@ -2,7 +2,7 @@
  * Credentials: a prefix that tells the kind, 256 random bits, and a checksum, so that secret scanners recognise them
  * and a mistyped one is told from a wrong one. Only the SHA-256 is ever stored or compared.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 export const SECRET_PREFIXES = { account: 'sck', subcloud: 'sct', join: 'scj', admin: 'sca' } as const;
@@ -25,7 +25,7 @@ export function secretKind(text: string): SecretKind | undefined {
 
 /** SHA-256 in hex. High-entropy secrets need no slow hash. */
 export function hashSecret(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+  return hash('sha256', secret);
 }
 
 /** Compares two hex hashes in constant time. */

@@ -5,17 +5,19 @@
 import { AppError } from '@subcloud/contract/errors';
 import type { Clock } from '@subcloud/kit/clock';
 import type { TableChange } from '../table/routing-table.ts';
+import type { Cancellation } from './cancellation.ts';
 
 const SWEEP_MS = 500;
 
 export interface ActiveRequest {
-  readonly controller: AbortController;
+  readonly cancellation: Cancellation;
   /** Monotonic; moved on by whoever sees progress. */
   deadlineMs: number;
   credentialHash: string | undefined;
-  timeout: AppError;
+  /** What it is cancelled with when the deadline passes; made only then. */
+  timeout: () => AppError;
   /** Where its answer comes from now. */
-  dispatched: { readonly pool: string; readonly node: string; readonly cut: AbortController } | undefined;
+  dispatched: { readonly pool: string; readonly node: string; readonly cut: Cancellation } | undefined;
 }
 
 export interface ActiveRequests {
@@ -34,7 +36,7 @@ export function activeRequests(clock: Clock): ActiveRequests {
   let whenEmpty: (() => void) | undefined;
   const sweep = clock.every(SWEEP_MS, () => {
     const nowMs = clock.monotonicMs();
-    for (const request of active) if (request.deadlineMs <= nowMs) request.controller.abort(request.timeout);
+    for (const request of active) if (request.deadlineMs <= nowMs) request.cancellation.cancel(request.timeout());
   });
   return {
     add: (request) => void active.add(request),
@@ -47,18 +49,19 @@ export function activeRequests(clock: Clock): ActiveRequests {
     },
     tableChanged({ whole, credentials, table, cuts }) {
       for (const { dispatched } of cuts.size === 0 ? [] : active)
-        if (dispatched !== undefined && cuts.has(`${dispatched.pool}/${dispatched.node}`)) dispatched.cut.abort();
+        if (dispatched !== undefined && cuts.has(`${dispatched.pool}/${dispatched.node}`))
+          dispatched.cut.cancel(new AppError('upstream.withdrawn'));
       if (!whole && credentials.size === 0) return;
-      for (const { controller, credentialHash } of active) {
+      for (const { cancellation, credentialHash } of active) {
         if (credentialHash === undefined || table.credentials.get(credentialHash) !== undefined) continue;
-        controller.abort(new AppError('client.unauthenticated', { message: 'The credential was withdrawn.' }));
+        cancellation.cancel(new AppError('client.unauthenticated', { message: 'The credential was withdrawn.' }));
       }
     },
     drained(maxMs) {
       return new Promise((resolve) => {
         if (active.size === 0) return resolve();
         const bound = clock.after(maxMs, () => {
-          for (const { controller } of active) controller.abort(new AppError('platform.starting'));
+          for (const { cancellation } of active) cancellation.cancel(new AppError('platform.starting'));
         });
         whenEmpty = () => {
           bound.cancel();

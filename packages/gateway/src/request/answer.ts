@@ -1,6 +1,9 @@
 /**
  * One answer on its way to the caller. Nothing is sent before the node's first byte, so until then another node may be
  * asked; what ends the answer is held back until its usage is written.
+ *
+ * What comes in one turn of the loop leaves in that turn, in one write: a node whose answers come faster than the
+ * caller's socket is written to would otherwise cost a system call an event.
  */
 import type { IncomingHttpHeaders } from 'node:http2';
 import type { ServerResponse } from 'node:http';
@@ -9,6 +12,7 @@ import { estimateTokens } from '../usage/estimate.ts';
 import type { TokenCounts } from '../usage/token-counts.ts';
 import { JsonRelay } from './json-relay.ts';
 import { SseRelay } from './sse-relay.ts';
+import { type TurnTask, atEndOfTurn } from './turn-end.ts';
 
 export type AnswerHeaders = Readonly<Record<string, string>>;
 
@@ -16,13 +20,20 @@ export interface CountedTokens extends TokenCounts {
   readonly estimated: boolean;
 }
 
-export class Answer {
+/** Up to this size, head and body of an answer leave as one piece of text: Node writes head and bytes as two. */
+const MAX_JOINED_BYTES = 65_536;
+
+export class Answer implements TurnTask {
   readonly #response: ServerResponse;
   readonly #hidesUsage: boolean;
   readonly #promptBytes: number;
   #relay: SseRelay | JsonRelay | undefined;
+  /** Of this turn, not yet written. */
+  #pending: Buffer[] = [];
   /** Status of the answer; undefined until it has begun. */
   status: number | undefined;
+  /** Called when the caller's socket is full: the node must stop until `drain`. */
+  onFull: (() => void) | undefined;
 
   constructor(response: ServerResponse, options: { readonly hidesUsage: boolean; readonly promptBytes: number }) {
     this.#response = response;
@@ -57,17 +68,16 @@ export class Answer {
     this.#response.writeHead(status, headers);
   }
 
-  /** False: the caller's socket is full; stop the node until `drain`. */
-  push(chunk: Buffer): boolean {
+  push(chunk: Buffer): void {
     const relay = this.#relay;
-    if (relay === undefined) return true;
-    let flows = true;
-    if (relay instanceof SseRelay) for (const piece of relay.push(chunk)) flows = this.#response.write(piece);
+    if (relay === undefined) return;
+    const before = this.#pending.length;
+    if (relay instanceof SseRelay) for (const piece of relay.push(chunk)) this.#pending.push(piece);
     else {
       const piece = relay.push(chunk);
-      if (piece !== undefined) flows = this.#response.write(piece);
+      if (piece !== undefined) this.#pending.push(piece);
     }
-    return flows;
+    if (before === 0 && this.#pending.length > 0) atEndOfTurn(this);
   }
 
   /** Whether what the engine ended here is a whole answer. A stream of events has an end mark, or it was cut. */
@@ -75,11 +85,33 @@ export class Answer {
     return this.#relay instanceof JsonRelay ? this.#relay.complete : this.hasEnd;
   }
 
+  endOfTurn(): void {
+    const pieces = this.#take();
+    if (pieces === undefined || this.#response.destroyed) return;
+    if (!this.#response.write(pieces)) this.onFull?.();
+  }
+
+  /** What of an answer is here goes out, before it is broken off. */
+  flush(): void {
+    this.endOfTurn();
+  }
+
   /** Sends the end that was held back. */
   finish(): void {
     const end = this.#relay?.end;
-    if (end === undefined) this.#response.end();
-    else this.#response.end(end);
+    if (end !== undefined) this.#pending.push(end);
+    const last = this.#take();
+    if (last === undefined) this.#response.end();
+    // Latin-1 is the one encoding in which text and bytes are the same, one to one.
+    else if (last.byteLength <= MAX_JOINED_BYTES) this.#response.end(last.toString('latin1'), 'latin1');
+    else this.#response.end(last);
+  }
+
+  #take(): Buffer | undefined {
+    const pieces = this.#pending;
+    if (pieces.length === 0) return undefined;
+    this.#pending = [];
+    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
   }
 
   /** Whether a stream breaks in the middle of an event; undefined for what is no stream of events. */

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { NodeLink } from '../link/node-link.ts';
 import { Answer } from './answer.ts';
 import { type AttemptInput, attempt } from './attempt.ts';
+import { Cancellation } from './cancellation.ts';
 
 /** A node's stream whose events come in an order that no real one can be made to take at will. */
 class ScriptedStream extends EventEmitter {
@@ -33,8 +34,8 @@ function scripted() {
     response,
     answer,
     clock: systemClock,
-    signal: new AbortController().signal,
-    cut: new AbortController().signal,
+    cancellation: new Cancellation(),
+    cut: new Cancellation(),
     onFirstByte: (status, headers) => answer.begin(status, headers, {}),
     onProgress: () => undefined,
   } satisfies AttemptInput);

@@ -7,11 +7,12 @@
  */
 import { type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders, constants } from 'node:http2';
 import type { ServerResponse } from 'node:http';
-import { AppError } from '@subcloud/contract/errors';
+import type { AppError } from '@subcloud/contract/errors';
 import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
 import type { Clock } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
 import type { Answer } from './answer.ts';
+import type { Cancellation } from './cancellation.ts';
 import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
 
 const MAX_REFUSAL_BYTES = 262_144;
@@ -35,7 +36,7 @@ export type AttemptOutcome =
   | { readonly kind: 'failed'; readonly reason: string }
   /** After it. */
   | { readonly kind: 'interrupted'; readonly cut: boolean }
-  /** The request's own signal. */
+  /** The request's own cancellation. */
   | { readonly kind: 'aborted'; readonly reason: AppError };
 
 export interface AttemptInput {
@@ -45,9 +46,9 @@ export interface AttemptInput {
   readonly response: ServerResponse;
   readonly answer: Answer;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
+  readonly cancellation: Cancellation;
   /** The node may not answer this pool any more: the try ends as a node that broke off does. */
-  readonly cut: AbortSignal;
+  readonly cut: Cancellation;
   /** The first byte is here: begin the answer. */
   readonly onFirstByte: (status: number, headers: IncomingHttpHeaders) => void;
   /** The node is alive: move the request's deadline on. */
@@ -76,8 +77,8 @@ class Attempt {
   }
 
   start(): void {
-    const { link, headers, body, signal } = this.#input;
-    if (signal.aborted) return this.#settle({ kind: 'aborted', reason: AppError.from(signal.reason) });
+    const { link, headers, body, cancellation, cut } = this.#input;
+    if (cancellation.reason !== undefined) return this.#onAbort(cancellation.reason);
     let stream: ClientHttp2Stream;
     try {
       stream = link.session.request(headers);
@@ -94,8 +95,9 @@ class Attempt {
       link.inFlight -= 1;
       this.#onBroken();
     });
-    signal.addEventListener('abort', this.#onAbort, { once: true });
-    this.#input.cut.addEventListener('abort', this.#onCut, { once: true });
+    this.#input.answer.onFull = this.#pause;
+    cancellation.listen(this.#onAbort);
+    cut.listen(this.#onCut);
     stream.end(body);
   }
 
@@ -117,7 +119,7 @@ class Attempt {
     this.#input.onProgress();
     if (this.#verdict !== 'answer') return this.#hold(chunk);
     if (!answer.begun) this.#begin();
-    if (!answer.push(chunk)) this.#pause();
+    answer.push(chunk);
     if (answer.hasEnd) this.#answered();
   };
 
@@ -137,7 +139,7 @@ class Attempt {
     this.#settle(
       this.#input.answer.begun
         ? this.#interrupted()
-        : { kind: 'failed', reason: this.#input.cut.aborted ? 'withdrawn' : 'link broke' },
+        : { kind: 'failed', reason: this.#cutOff ? 'withdrawn' : 'link broke' },
     );
   };
 
@@ -146,12 +148,15 @@ class Attempt {
     this.#onBroken();
   };
 
-  #interrupted(): AttemptOutcome {
-    return { kind: 'interrupted', cut: this.#input.cut.aborted };
+  get #cutOff(): boolean {
+    return this.#input.cut.reason !== undefined;
   }
 
-  readonly #onAbort = (): void => {
-    const reason = AppError.from(this.#input.signal.reason);
+  #interrupted(): AttemptOutcome {
+    return { kind: 'interrupted', cut: this.#cutOff };
+  }
+
+  readonly #onAbort = (reason: AppError): void => {
     this.#stream?.close(constants.NGHTTP2_CANCEL);
     this.#settle({ kind: 'aborted', reason });
   };
@@ -161,12 +166,12 @@ class Attempt {
     this.#input.onFirstByte(Number(head[':status']), head);
   }
 
-  #pause(): void {
+  readonly #pause = (): void => {
     const stream = this.#stream;
-    if (stream === undefined) return;
+    if (stream === undefined || this.#settled) return;
     stream.pause();
     this.#input.response.once('drain', () => stream.resume());
-  }
+  };
 
   #hold(chunk: Buffer): void {
     this.#refusalBytes += chunk.byteLength;
@@ -197,8 +202,8 @@ class Attempt {
   #settle(outcome: AttemptOutcome): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#input.signal.removeEventListener('abort', this.#onAbort);
-    this.#input.cut.removeEventListener('abort', this.#onCut);
+    this.#input.cancellation.unlisten(this.#onAbort);
+    this.#input.cut.unlisten(this.#onCut);
     this.#resolve(outcome);
   }
 }

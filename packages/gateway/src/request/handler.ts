@@ -12,6 +12,7 @@ import { admit } from './admit.ts';
 import { identityHeaders, poolHeaders } from './answer-headers.ts';
 import { passableHeaders } from './attempt.ts';
 import { credentialHash } from './authenticate.ts';
+import { Cancellation } from './cancellation.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import { type RequestIdentity, identify } from './identify.ts';
 import { type HeldBody, readBody } from './read-body.ts';
@@ -48,7 +49,7 @@ export async function handleInference(
     trace.admitted(admission);
     headers = { ...headers, ...poolHeaders(admission.pool) };
     const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };
-    held = await readBody(request, limits, active.controller.signal);
+    held = await readBody(request, limits, active.cancellation);
     const scanned = scanBody(held.bytes);
     trace.model = scanned.model;
     const { path } = route;
@@ -72,17 +73,21 @@ export async function handleInference(
 
 function begin(deps: RequestDeps, identity: RequestIdentity, response: ServerResponse): ActiveRequest {
   const active: ActiveRequest = {
-    controller: new AbortController(),
+    cancellation: new Cancellation(),
     deadlineMs: identity.startedMs + deps.bodyTimeoutMs,
     credentialHash: undefined,
     dispatched: undefined,
-    timeout: new AppError('client.invalid_request', { message: 'The body did not arrive in time.' }),
+    timeout: bodyTimeout,
   };
   deps.active.add(active);
   response.on('close', () => {
-    if (!response.writableFinished) active.controller.abort(new AppError('client.closed_request'));
+    if (!response.writableFinished) active.cancellation.cancel(new AppError('client.closed_request'));
   });
   return active;
+}
+
+function bodyTimeout(): AppError {
+  return new AppError('client.invalid_request', { message: 'The body did not arrive in time.' });
 }
 
 /** Counts the answer, then ends it: whole, as a refusal in the engine's words, or visibly broken. */
@@ -131,6 +136,7 @@ function interruption({ cut }: { readonly cut: boolean }): AppError {
 }
 
 function breakOff(response: ServerResponse, { answer }: Served, error: AppError): void {
+  answer.flush();
   if (answer.brokenEvent === undefined) response.destroy();
   else breakStream(response, error, answer.brokenEvent);
 }

@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import type { ByteBudget } from './byte-budget.ts';
+import type { Cancellation } from './cancellation.ts';
 
 export interface HeldBody {
   readonly bytes: Buffer;
@@ -15,11 +16,11 @@ export interface HeldBody {
 const RETRY_AFTER_S = 1;
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
-/** Rejects with AppError, or with the signal's reason; the budget is then whole again. */
+/** Rejects with AppError, or with the cancellation's reason; the budget is then whole again. */
 export function readBody(
   request: IncomingMessage,
   limits: { readonly maxBytes: number; readonly budget: ByteBudget },
-  signal: AbortSignal,
+  cancellation: Cancellation,
 ): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
     const { maxBytes, budget } = limits;
@@ -31,12 +32,11 @@ export function readBody(
     };
     const fail = (error: unknown): void => {
       request.off('data', onData).off('end', onEnd);
-      signal.removeEventListener('abort', onAbort);
+      cancellation.unlisten(fail);
       chunks.length = 0;
       release();
       reject(AppError.from(error));
     };
-    const onAbort = (): void => fail(signal.reason);
     const onData = (chunk: Buffer): void => {
       if (heldBytes + chunk.byteLength > maxBytes) return fail(tooLarge(maxBytes));
       if (!budget.take(chunk.byteLength)) return fail(overloaded());
@@ -44,17 +44,17 @@ export function readBody(
       chunks.push(chunk);
     };
     const onEnd = (): void => {
-      signal.removeEventListener('abort', onAbort);
+      cancellation.unlisten(fail);
       const only = chunks.length === 1 ? chunks[0] : undefined;
       resolve({ bytes: only ?? Buffer.concat(chunks, heldBytes), release });
     };
-    if (signal.aborted) return fail(signal.reason);
+    if (cancellation.reason !== undefined) return fail(cancellation.reason);
     try {
       checkHeaders(request, maxBytes);
     } catch (error) {
       return fail(error);
     }
-    signal.addEventListener('abort', onAbort, { once: true });
+    cancellation.listen(fail);
     request.on('data', onData).on('end', onEnd);
   });
 }

@@ -16,6 +16,7 @@ import { type Admission, admit } from './admit.ts';
 import { Answer } from './answer.ts';
 import { type AttemptOutcome, type Refusal, attempt } from './attempt.ts';
 import { answerHeaders } from './answer-headers.ts';
+import { Cancellation } from './cancellation.ts';
 import type { DecisionTrace } from './decision-trace.ts';
 import type { RequestIdentity } from './identify.ts';
 import { isRace } from './node-verdict.ts';
@@ -62,12 +63,12 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.bytes.byteLength });
   const mayRetry = scanned.bytes.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
-  active.timeout = new AppError('upstream.timeout');
+  active.timeout = nodeTimeout;
   for (;;) {
     const { admission, picked, model } = choose(deps, input, tried) ?? {};
     if (admission === undefined || picked === undefined || model === undefined) break;
     if (model !== scanned.model) scanned = withModel(input.scanned, model);
-    const cut = new AbortController();
+    const cut = new Cancellation();
     active.dispatched = { pool: admission.pool.name, node: picked.chosen.member.node, cut };
     const startedMs = deps.clock.monotonicMs();
     let headers: Readonly<Record<string, string>> = {};
@@ -79,8 +80,8 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       response: input.response,
       answer,
       clock: deps.clock,
-      signal: active.controller.signal,
-      cut: cut.signal,
+      cancellation: active.cancellation,
+      cut,
       onProgress: () => {
         active.deadlineMs = deps.clock.monotonicMs() + IDLE_TIMEOUT_MS;
       },
@@ -110,6 +111,10 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   }
   if (refused !== undefined) return refused;
   throw new AppError('upstream.failed');
+}
+
+function nodeTimeout(): AppError {
+  return new AppError('upstream.timeout');
 }
 
 /** Undefined where every node that may serve has failed already. */

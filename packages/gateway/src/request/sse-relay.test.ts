@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { textBytes } from '../usage/estimate.ts';
 import { SseRelay } from './sse-relay.ts';
 
 const USAGE = { prompt_tokens: 11, completion_tokens: 5, total_tokens: 16 };
@@ -83,4 +84,46 @@ test('what comes after the end mark goes nowhere', () => {
   const relay = new SseRelay(false);
   expect(relay.push(Buffer.from('data: [DONE]\n\ndata: more\n\n'))).toEqual([]);
   expect(relay.push(Buffer.from('data: more\n\n'))).toEqual([]);
+});
+
+const delta = fc.oneof(
+  fc.record({ content: text }),
+  fc.record({ content: fc.constant(null) }),
+  fc.record({ reasoning_content: text }),
+  fc.record({ tool_calls: fc.array(fc.record({ function: fc.record({ arguments: text }) }), { maxLength: 1 }) }),
+);
+const events = fc.array(fc.record({ id: fc.constantFrom('1', '1', '1', '22'), delta, spaced: fc.boolean() }), {
+  maxLength: 20,
+});
+
+test('texts are counted as if each event had been searched, wherever in it the text stands', () => {
+  fc.assert(
+    fc.property(events, fc.array(fc.nat(4_000), { maxLength: 30 }), (given, cuts) => {
+      const whole = given.map(({ id, delta: one, spaced }) => {
+        const json = JSON.stringify({ id, choices: [{ delta: one }] });
+        return `data: ${spaced ? json.replaceAll('":', '": ') : json}\n\n`;
+      });
+      const relay = new SseRelay(true);
+      for (const chunk of chunks(Buffer.from(whole.join('')), cuts)) relay.push(chunk);
+      const bytes = whole.map((event) => textBytes(Buffer.from(event)));
+      expect([relay.textBytes, relay.textEvents]).toEqual([
+        bytes.reduce((sum, one) => sum + one, 0),
+        bytes.filter((one) => one > 0).length,
+      ]);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test.each([
+  ['the last text', [2, 3], 3],
+  ['every text, and once more alone', [2, 3, null, 4], 4],
+])('counts that stand beside %s are the last ones', (_where, completions, last) => {
+  const relay = new SseRelay(true);
+  for (const completion of completions) {
+    const usage = { prompt_tokens: 1, completion_tokens: completion ?? last };
+    const choices = completion === null ? [] : [{ delta: { content: 'a' } }];
+    relay.push(Buffer.from(`data: ${JSON.stringify({ choices, usage })}\n\n`));
+  }
+  expect(relay.counts).toEqual({ promptTokens: 1, completionTokens: last });
 });

@@ -3,10 +3,12 @@
  * engine's usage is read on the way, and an event that carries nothing else is taken out where the gateway asked for it.
  *
  * Only whole events are relayed, so that a stream that breaks can end with an error event of ours; one longer than
- * MAX_HELD_BYTES goes out as it comes. The end mark `[DONE]` is held back: to an OpenAI client it is the end of the
+ * MAX_HELD_BYTES goes out as it comes. An event whose text stands where that of an event before stood is not searched
+ * any further: of a long stream only the first events and the last two are read.
+ * The end mark `[DONE]` is held back: to an OpenAI client it is the end of the
  * answer, and that comes after the usage is written.
  */
-import { textBytes } from '../usage/estimate.ts';
+import { type TextPlace, textBytes, textBytesAt, textPlace } from '../usage/estimate.ts';
 import { type TokenCounts, findUsage, readUsage } from '../usage/token-counts.ts';
 
 const MAX_HELD_BYTES = 32_768;
@@ -22,7 +24,10 @@ export class SseRelay {
   #midEvent = false;
   /** What ends the stream: the `[DONE]` event, exactly as it came. */
   end: Buffer | undefined;
-  counts: TokenCounts | undefined;
+  #counts: TokenCounts | undefined;
+  #place: TextPlace | undefined;
+  /** The newest event that was not searched: some engines put their counts beside the last text. */
+  #unread: Buffer | undefined;
   /** Bytes of generated text relayed, and events that had any. */
   textBytes = 0;
   textEvents = 0;
@@ -43,7 +48,7 @@ export class SseRelay {
     let pieceStart = 0;
     let start = 0;
     for (let end = eventEnd(bytes, rescanFrom); end !== -1; end = eventEnd(bytes, start)) {
-      const kind = this.#read(bytes.subarray(start, end));
+      const kind = this.#read(bytes, start, end);
       if (kind !== 'relay') {
         if (start > pieceStart) out.push(bytes.subarray(pieceStart, start));
         pieceStart = end;
@@ -60,6 +65,13 @@ export class SseRelay {
     return out;
   }
 
+  /** The engine's own, where it gave them. */
+  get counts(): TokenCounts | undefined {
+    if (this.#unread !== undefined) this.#count(this.#unread);
+    this.#unread = undefined;
+    return this.#counts;
+  }
+
   /** Whether an event of ours must first close one that is half relayed. */
   get midEvent(): boolean {
     return this.#midEvent;
@@ -74,20 +86,35 @@ export class SseRelay {
     }
   }
 
-  #read(event: Buffer): 'relay' | 'hide' | 'end' {
+  #read(bytes: Buffer, start: number, end: number): 'relay' | 'hide' | 'end' {
     if (this.#midEvent) return 'relay';
+    const known = this.#place === undefined ? -1 : textBytesAt(bytes, start, end, this.#place);
+    if (known !== -1) {
+      this.#countText(known);
+      this.#unread = bytes.subarray(start, end);
+      return 'relay';
+    }
+    const event = bytes.subarray(start, end);
     if (startsWith(event, DONE) || startsWith(event, DONE_TIGHT)) return 'end';
-    const usageAt = findUsage(event);
-    if (usageAt !== -1) {
-      this.counts = readUsage(event, usageAt) ?? this.counts;
-      if (this.#hidesUsage && hasNothingElse(event)) return 'hide';
-    }
-    const bytes = textBytes(event);
-    if (bytes > 0) {
-      this.textBytes += bytes;
-      this.textEvents += 1;
-    }
+    if (this.#count(event) && this.#hidesUsage && hasNothingElse(event)) return 'hide';
+    this.#place = textPlace(event) ?? this.#place;
+    this.#countText(textBytes(event));
     return 'relay';
+  }
+
+  /** Whether the event has the engine's counts. */
+  #count(event: Buffer): boolean {
+    const usageAt = findUsage(event);
+    if (usageAt === -1) return false;
+    this.#counts = readUsage(event, usageAt) ?? this.#counts;
+    this.#unread = undefined;
+    return true;
+  }
+
+  #countText(bytes: number): void {
+    if (bytes === 0) return;
+    this.textBytes += bytes;
+    this.textEvents += 1;
   }
 }
 

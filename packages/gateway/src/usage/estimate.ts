@@ -18,15 +18,56 @@ export function textBytes(bytes: Buffer): number {
   let total = 0;
   for (const key of TEXT_KEYS) {
     for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at)) {
-      let start = at + key.byteLength;
-      while (bytes[start] === SPACE) start += 1;
-      at = start;
-      if (bytes[start] !== QUOTE) continue;
-      let end = start + 1;
-      while (end < bytes.byteLength && bytes[end] !== QUOTE) end += bytes[end] === BACKSLASH ? 2 : 1;
-      total += Math.max(0, Math.min(end, bytes.byteLength) - start - 1);
-      at = end;
+      at = skipSpace(bytes, at + key.byteLength);
+      if (bytes[at] !== QUOTE) continue;
+      const length = stringBytes(bytes, at, bytes.byteLength);
+      total += length;
+      at += length + 1;
     }
   }
   return total;
+}
+
+/** Where an event has its text: the key, and how far from the event's start the quote is that opens the value. */
+export interface TextPlace {
+  readonly key: Buffer;
+  readonly offset: number;
+}
+
+/** Of the first text in the event; undefined where it has none. */
+export function textPlace(event: Buffer): TextPlace | undefined {
+  for (const key of TEXT_KEYS) {
+    const at = event.indexOf(key);
+    if (at === -1) continue;
+    const offset = skipSpace(event, at + key.byteLength);
+    if (event[offset] === QUOTE) return { key, offset };
+  }
+  return undefined;
+}
+
+/**
+ * Bytes of the text of the event from `start` to `end`, where it stands at the same place as in an event before; -1 where
+ * it does not. All events of a stream begin alike, so that looking is nearly always enough, and nothing is searched: an
+ * unescaped quote with the key before it is inside no string.
+ */
+export function textBytesAt(bytes: Buffer, start: number, end: number, { key, offset }: TextPlace): number {
+  const quote = start + offset;
+  if (quote >= end || bytes[quote] !== QUOTE) return -1;
+  let at = quote - 1;
+  while (at > start && bytes[at] === SPACE) at -= 1;
+  for (let index = key.byteLength - 1; index >= 0; index -= 1, at -= 1) if (bytes[at] !== key[index]) return -1;
+  return stringBytes(bytes, quote, end);
+}
+
+/** From the quote at `open` to the one that closes it, or to `end`. */
+function stringBytes(bytes: Buffer, open: number, end: number): number {
+  let at = open + 1;
+  while (at < end && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  return Math.max(0, Math.min(at, end) - open - 1);
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  while (bytes[at] === SPACE) at += 1;
+  return at;
 }
