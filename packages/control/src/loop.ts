@@ -9,6 +9,7 @@
 import { AppError } from '@subcloud/contract/errors';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import type { ControlMetrics } from './metrics/control-metrics.ts';
 import type { Database } from './store/database.ts';
 import { type Pass, type PassContext, type Scope, createPass } from './pass.ts';
 import type { FactName } from '@subcloud/policy/facts';
@@ -63,7 +64,12 @@ function widest(a: Scope, b: Scope): Scope {
 }
 
 export function createLoop(
-  context: PassContext & { readonly db: Database; readonly clock: Clock; readonly log: Log },
+  context: PassContext & {
+    readonly db: Database;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly metrics?: Pick<ControlMetrics, 'passed' | 'passFailed'>;
+  },
 ): Loop {
   const { db, world, clock, log } = context;
   const pass: Pass = createPass(context);
@@ -94,10 +100,13 @@ export function createLoop(
   const runPass = async (): Promise<void> => {
     const taken = due;
     due = new Map();
+    const startedMs = clock.monotonicMs();
     try {
       await pass.run(taken);
+      context.metrics?.passed(clock.monotonicMs() - startedMs);
       release();
     } catch (error) {
+      context.metrics?.passFailed();
       suspect = true;
       mark(taken.keys());
       schedule(RETRY_MS);

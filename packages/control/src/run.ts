@@ -15,6 +15,7 @@ import { createNvidiaVerifier } from './facts/nvidia-attestation.ts';
 import { createReportSink } from './facts/reports.ts';
 import { createLoop } from './loop.ts';
 import { startMaintenance } from './maintenance.ts';
+import { controlMetrics } from './metrics/control-metrics.ts';
 import type { PassContext } from './pass.ts';
 import { controlSockets, startApiServer } from './register.ts';
 import { openDatabase } from './store/database.ts';
@@ -73,7 +74,8 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     gatewayUrls: gateways.urls,
     startedAtMs: clock.nowMs(),
   };
-  const loop = createLoop({ ...context, log });
+  const metrics = controlMetrics();
+  const loop = createLoop({ ...context, metrics, log });
   table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
   stageAccess(world, table);
   // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
@@ -123,6 +125,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     db,
     loop,
     clock,
+    metrics,
     adminTokenHash,
     log,
   });

@@ -5,6 +5,18 @@ import * as z from 'zod';
 import { trustedProxies } from './front/trusted-proxies.ts';
 
 const path = z.string().min(1).max(4_096);
+/** In CIDR form, comma between. */
+const ranges = z
+  .string()
+  .max(4_096)
+  .transform((text, context) => {
+    try {
+      trustedProxies(text);
+    } catch (error) {
+      context.addIssue(error instanceof Error ? error.message : 'is no list of ranges');
+    }
+    return text;
+  });
 
 /** Every option of the gateway: environment variable, flag, default and help come from here. */
 export const gatewayOptions = {
@@ -24,18 +36,7 @@ export const gatewayOptions = {
   },
   tlsKey: { schema: path.optional(), help: "PEM file of the TLS certificate's private key." },
   behindProxy: {
-    schema: z
-      .string()
-      .max(4_096)
-      .transform((text, context) => {
-        try {
-          trustedProxies(text);
-        } catch (error) {
-          context.addIssue(error instanceof Error ? error.message : 'is no list of ranges');
-        }
-        return text;
-      })
-      .optional(),
+    schema: ranges.optional(),
     help: 'Ranges in CIDR form, comma between, of the proxies in front: PROXY protocol and X-Forwarded-For count from there, plain HTTP too.',
   },
   publicUrl: { schema: z.url().max(512).optional(), help: 'URL by which agents and callers reach this gateway.' },
@@ -54,6 +55,10 @@ export const gatewayOptions = {
   drainTimeoutMs: {
     schema: z.coerce.number().int().min(0).default(10_000),
     help: 'Milliseconds that answers under way get to finish when the gateway stops.',
+  },
+  metricsFrom: {
+    schema: ranges.default('127.0.0.0/8,::1/128'),
+    help: 'Ranges in CIDR form, comma between, of those who may read /metrics.',
   },
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
 } as const satisfies OptionSpecs;

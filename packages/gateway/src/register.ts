@@ -9,6 +9,7 @@ import { INFERENCE_PATHS, POOL_PATH_PREFIX } from '@subcloud/contract/inference'
 import { LINK_IDENTITY_PATH } from '@subcloud/contract/link';
 import { type Readiness, sendHealth, sendReadiness } from './endpoints/health.ts';
 import { sendIdentity } from './endpoints/link-identity.ts';
+import { CONTROL_METRICS_PATH, METRICS_PATH, type MetricsEndpoint, mayRead, sendMetrics } from './endpoints/metrics.ts';
 import type { PassThrough } from './endpoints/pass-through.ts';
 import { clientAddress } from './front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './link/gateway-identity.ts';
@@ -21,6 +22,7 @@ export interface Routes {
   readonly requests: RequestDeps;
   readonly identity: { readonly keys: GatewayKeys; readonly certificates: CertificateKeeper };
   readonly control: PassThrough;
+  readonly metrics: MetricsEndpoint;
   readonly readiness: () => Readiness;
   /** Then nothing but health is told to whoever the proxy does not name. */
   readonly behindProxy: boolean;
@@ -38,6 +40,11 @@ export function requestListener(routes: Routes): RequestListener {
         return sendHealth(response);
       case '/readyz':
         return sendReadiness(response, routes.readiness());
+      case METRICS_PATH:
+        return sendMetrics(request, response, routes.metrics);
+      case CONTROL_METRICS_PATH:
+        if (mayRead(request, response, routes.metrics)) routes.control.pass(request, response);
+        return;
       case LINK_IDENTITY_PATH:
         return sendIdentity(request, response, queryAt === -1 ? '' : url.slice(queryAt + 1), routes.identity);
       default:

@@ -9,6 +9,7 @@ import { newId, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
 import type { GatewayConfig } from './config.ts';
 import type { Readiness } from './endpoints/health.ts';
+import { trustedProxies } from './front/trusted-proxies.ts';
 import { passThrough } from './endpoints/pass-through.ts';
 import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, createLinkHub } from './link/link-hub.ts';
@@ -18,6 +19,7 @@ import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
 import { byteBudget } from './request/byte-budget.ts';
 import type { GatewayObserver, RequestDeps } from './request/request-deps.ts';
+import { gatewayMetrics } from './metrics/gateway-metrics.ts';
 import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
 import { openJournal } from './usage/journal.ts';
 import { startUploads } from './usage/upload.ts';
@@ -57,6 +59,8 @@ export interface RunningGateway extends AsyncDisposable {
 }
 
 const LINKS_CLOSE_MS = 1_000;
+/** Beyond it the gauge of pending usage says no more than that it is many. */
+const MAX_PENDING_SHOWN = 100_000;
 
 /** Resolves when the port listens; the table may come later. Rejects with a readable message. */
 export async function runGateway(options: GatewayRunOptions): Promise<RunningGateway> {
@@ -152,15 +156,33 @@ function wire(options: GatewayRunOptions) {
   const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report });
   const uploads = startUploads({ ...common, journal });
   const active = activeRequests(clock);
+  const budget = byteBudget(config.maxBufferedBytes);
+  const metrics = gatewayMetrics(() => ({
+    activeRequests: active.size,
+    bufferedBytes: budget.usedBytes,
+    links: links.size,
+    tableVersion: table().version,
+    live: live(),
+    usagePending: journal.pending(MAX_PENDING_SHOWN).length,
+    members: new Map([...table().poolIndexes].map(([pool, { members }]) => [pool, members.size])),
+  }));
   const requests: RequestDeps = {
     present: { table, live, controlNowMs, links },
     ...common,
     active,
-    budget: byteBudget(config.maxBufferedBytes),
+    budget,
     bodyTimeoutMs: config.bodyTimeoutMs,
-    journal,
+    journal: {
+      append(record, written) {
+        metrics.counted(record);
+        journal.append(record, written);
+      },
+    },
     report,
-    decided: (record) => uploads.decided(record),
+    decided(record) {
+      metrics.decided(record);
+      uploads.decided(record);
+    },
     observe: options.observe,
     draining: () => state.draining,
   };
@@ -171,8 +193,12 @@ function wire(options: GatewayRunOptions) {
   };
   const pages = passThrough(join(controlDir, 'api.sock'));
   const identity = { keys, certificates };
+  const endpoint = { metrics, readers: trustedProxies(config.metricsFrom) };
   const behindProxy = config.behindProxy !== undefined;
-  open.http.on('request', requestListener({ requests, identity, control: pages, readiness, behindProxy }));
+  open.http.on(
+    'request',
+    requestListener({ requests, identity, control: pages, metrics: endpoint, readiness, behindProxy }),
+  );
   const onSession = (upgraded: UpgradedSocket): void => links.accept(upgraded);
   onUpgrade(open.http, (request, socket, head) => acceptUpgrade(request, socket, head, { ...identity, onSession }));
   return {

@@ -73,6 +73,8 @@ export interface TestNetworkOptions {
   readonly observe?: GatewayRunOptions['observe'];
   /** Further options of control. */
   readonly control?: Readonly<Record<string, unknown>>;
+  /** Further options of the gateway. */
+  readonly gateway?: Readonly<Record<string, unknown>>;
 }
 
 /** Where tests say their loopback addresses are. */
@@ -97,7 +99,7 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
   const gateway = await runGateway({
     ...shared,
     config: loadConfig(gatewayOptions, {
-      flags: { dataDir: join(dataDir, 'gateway'), controlDir: join(dataDir, 'run'), port: 0 },
+      flags: { ...options.gateway, dataDir: join(dataDir, 'gateway'), controlDir: join(dataDir, 'run'), port: 0 },
     }),
     ...(options.observe === undefined ? {} : { observe: options.observe }),
   });

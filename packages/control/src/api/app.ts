@@ -2,7 +2,7 @@
  * The control API: every route of the contract on one Hono app. Order for each request: limits, who calls, may the route
  * be called at all, the shape of what was sent, the handler. Handlers decide about resources with `authorise`.
  */
-import { type Context, Hono } from 'hono';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
@@ -16,6 +16,7 @@ import { permit, requireCredential } from '../access/authorise.ts';
 import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
+import { CONTROL_METRICS_PATH, type ControlMetrics } from '../metrics/control-metrics.ts';
 import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
@@ -57,10 +58,11 @@ export function createApi(options: {
   readonly db: Database;
   readonly loop: Loop;
   readonly clock: Clock;
+  readonly metrics: ControlMetrics;
   readonly adminTokenHash: string;
   readonly log: Log;
 }): Hono {
-  const { adminTokenHash, log } = options;
+  const { adminTokenHash, log, metrics } = options;
   const app = new Hono();
   const openapi = openApiDocument(options.context.version);
   const context: ApiContext = {
@@ -87,7 +89,11 @@ export function createApi(options: {
           log,
         ),
     });
-    app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], limit, async (c) => {
+    const count: MiddlewareHandler = async (c, next) => {
+      await next();
+      metrics.called(spec.action, c.res.status);
+    };
+    app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], count, limit, async (c) => {
       const requestId = newId('req');
       c.header('x-request-id', requestId);
       const who = whoCalls(spec, () =>
@@ -120,6 +126,9 @@ export function createApi(options: {
       ? c.body(null, 304, headers)
       : c.body(content.bytes, 200, headers);
   });
+  app.get(CONTROL_METRICS_PATH, async (c) =>
+    c.body(await metrics.text(loop.world, context.pass.table.version), 200, { 'content-type': metrics.contentType }),
+  );
   app.get('/', (c) => c.redirect('/docs', 302));
   app.notFound((c) =>
     failure(c, new AppError('client.not_found', { message: `There is no ${c.req.method} ${c.req.path}.` }), log),
