@@ -5,3 +5,8 @@ export function counts(byName: Readonly<Record<string, number>>): string {
     .map(([name, count]) => `${name}: ${count}`)
     .join(', ');
 }
+
+/** `1 entry`, `2 entries`. */
+export function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -6,6 +6,9 @@ import { addApply } from './commands/apply.ts';
 import { addAttesterCreate } from './commands/attester-create.ts';
 import { addAttesterList } from './commands/attester-list.ts';
 import { addAttesterRevoke } from './commands/attester-revoke.ts';
+import { addAuditExport } from './commands/audit-export.ts';
+import { addAuditList } from './commands/audit-list.ts';
+import { addAuditVerify } from './commands/audit-verify.ts';
 import { addChat } from './commands/chat.ts';
 import { addClaimList } from './commands/claim-list.ts';
 import { addClaimRevoke } from './commands/claim-revoke.ts';
@@ -82,6 +85,7 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
   ['key', 'account keys', [addKeyCreate, addKeyList, addKeyRevoke]],
   ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],
+  ['audit', 'who did what', [addAuditList, addAuditExport, addAuditVerify]],
   ['request', 'requests that were made', [addRequestExplain]],
 ];
 

@@ -21,7 +21,7 @@ import {
 
 export const DOCUMENT_VERSION = 1;
 
-export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration', 'claim'] as const;
+export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration', 'claim', 'audit-seal'] as const;
 export type DocumentType = (typeof DOCUMENT_TYPES)[number];
 
 export const signedDocument = z.strictObject({
@@ -190,6 +190,18 @@ export type ClaimDocument = z.infer<typeof claimDocument>;
 /** A claim that holds for longer than this is refused: who still knows it by then? */
 export const CLAIM_VALID_AT_MOST_MS = 10 * 366 * 86_400_000;
 
+/** Signed by the signing key: the audit log up to entry `sequence`, whose hash is `hash` (audit.ts). */
+export const auditSeal = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  sequence: z.int().positive(),
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  /** The entry that the seal before this one spoke of; 0: this is the first. */
+  previous: z.int().nonnegative(),
+  issuedAt: timeMs,
+});
+export type AuditSeal = z.infer<typeof auditSeal>;
+
 /** What any party needs to check documents of a network whose fingerprint it knows. */
 export const trustChain = z.strictObject({
   networkId: documentId,
@@ -204,5 +216,6 @@ export const documentBodies = {
   node: nodeDocument,
   declaration: nodeDeclaration,
   claim: claimDocument,
+  'audit-seal': auditSeal,
 } as const;
 export type DocumentBody<Type extends DocumentType> = z.infer<(typeof documentBodies)[Type]>;

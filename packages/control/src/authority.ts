@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import {
+  type AuditSeal,
   type ClaimDocument,
   type GatewayCertificate,
   type NodeDocument,
@@ -40,6 +41,11 @@ export interface Authority {
   renewIfDue(): boolean;
   signGateway(body: Omit<GatewayCertificate, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
   signNode(body: Omit<NodeDocument, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
+  /** With the certificate of the key that signed, so that it can be checked when that key is long gone. */
+  signAudit(body: Pick<AuditSeal, 'sequence' | 'hash' | 'previous'>): {
+    readonly document: SignedDocument;
+    readonly certificate: SignedDocument;
+  };
   /** A claim of issuer `network`. */
   signClaim(body: Omit<ClaimDocument, 'version' | 'networkId' | 'issuer' | 'issuedAt'>): SignedDocument;
 }
@@ -102,6 +108,11 @@ export function openAuthority(options: {
         issuedAt,
         notAfter: issuedAt + NODE_DOCUMENT_VALID_MS,
       });
+    },
+    signAudit: ({ sequence, hash, previous }) => {
+      if (certificate === undefined) throw new Error('the signing key has no certificate');
+      const body: AuditSeal = { version: 1, networkId, sequence, hash, previous, issuedAt: clock.nowMs() };
+      return { document: signDocument(signing, 'audit-seal', body), certificate: certificate.document };
     },
     signClaim: (body) =>
       signDocument(signing, 'claim', {

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { type Clock, newId } from '@subcloud/kit/clock';
 import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
 import { hashSecret, newSecret } from '@subcloud/kit/secrets';
+import { appendAudit } from './audit/append.ts';
 import { type Authority, openAuthority } from './authority.ts';
 import type { Database } from './store/database.ts';
 import { GLOBAL_ID } from './world/world.ts';
@@ -67,6 +68,7 @@ async function insertFirstRows(
 ): Promise<void> {
   const adminTokenHash = hashSecret(credentials.adminToken);
   await db.transaction().execute(async (tx) => {
+    const stored = await tx.selectFrom('network').select('admin_token_hash').executeTakeFirst();
     await tx
       .insertInto('network')
       .values({
@@ -110,5 +112,21 @@ async function insertFirstRows(
       })
       .onConflict((conflict) => conflict.column('id').doNothing())
       .execute();
+    if (stored?.admin_token_hash === adminTokenHash) return;
+    const { networkId, principal } = credentials;
+    const created = stored === undefined;
+    await appendAudit(tx, {
+      at: nowMs,
+      requestId: 'start',
+      actor: 'control',
+      role: 'control',
+      action: created ? 'network.create' : 'network.replaceAdminToken',
+      subject: `network:${networkId}`,
+      outcome: 'done',
+      code: null,
+      reason: created ? 'first start' : 'the data folder has another admin token than before',
+      before: null,
+      after: created ? { networkKey, principal } : null,
+    });
   });
 }

@@ -5,6 +5,7 @@ import { type Log, createLog } from '@subcloud/kit/log';
 import { rowKey } from '@subcloud/contract/table';
 import { agentFile } from './api/agent-file.ts';
 import { createApi } from './api/app.ts';
+import { startAuditSealer } from './audit/seal.ts';
 import { bootstrap } from './bootstrap.ts';
 import { stageAccess } from './compile/access-rows.ts';
 import { createPublishedTable } from './compile/published-table.ts';
@@ -81,6 +82,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
   await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
 
+  const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
   const maintenance = startMaintenance({ ...context, loop, random, log });
   const sockets = controlSockets(config.dataDir);
   const watchServer = await startWatchServer({
@@ -116,6 +118,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     context: {
       leases,
       authority,
+      sealer,
       pass: context,
       version: VERSION,
       replaceMeasurer,
@@ -137,6 +140,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     await apiServer.close();
     await watchServer.close();
     await loop.stop();
+    await sealer.stop();
     await db.destroy();
   };
   return {

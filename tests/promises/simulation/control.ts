@@ -171,7 +171,7 @@ export class SimulatedControl {
 
 /** Signatures are tested elsewhere; here a document is what control says it is. */
 function unsignedAuthority(clock: Clock): Authority {
-  const sign = (type: 'node' | 'gateway' | 'claim', body: object): ReturnType<Authority['signNode']> => {
+  const sign = (type: 'node' | 'gateway' | 'claim' | 'audit-seal', body: object): ReturnType<Authority['signNode']> => {
     const issuedAt = clock.nowMs();
     const whole = { ...body, version: 1, networkId: NETWORK_ID, issuedAt, notAfter: issuedAt + NODE_DOCUMENT_VALID_MS };
     return { type, body: JSON.stringify(whole), signer: '0'.repeat(64), signature: '' };
@@ -184,6 +184,7 @@ function unsignedAuthority(clock: Clock): Authority {
     renewIfDue: () => false,
     signGateway: (body) => sign('gateway', body),
     signNode: (body) => sign('node', body),
+    signAudit: (body) => ({ document: sign('audit-seal', body), certificate: sign('audit-seal', body) }),
     signClaim: (body) => sign('claim', body),
   };
 }

@@ -51,6 +51,7 @@ function api({ context, loop, leases }: SimulatedControl): WriteContext {
     replaceMeasurer: () => undefined,
     agentFile: () => Promise.reject(new Error('there is none')),
     nvidia: undefined,
+    sealer: { anchor: () => null, broken: () => null },
   };
   return { db, loop, leases, authority, clock, pass: context, ...rest };
 }

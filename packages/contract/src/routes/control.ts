@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from '../documents.ts';
 import { principalId, subcloudName } from '../vocabulary.ts';
+import { auditRoutes } from './audit.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
 import { planRoutes } from './plan.ts';
@@ -32,6 +33,7 @@ export const controlRoutes = defineRoutes({
   ...claimsRoutes,
   ...planRoutes,
   ...domainsRoutes,
+  ...auditRoutes,
 
   openapi: {
     method: 'get',

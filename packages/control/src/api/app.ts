@@ -20,6 +20,7 @@ import { CONTROL_METRICS_PATH, type ControlMetrics } from '../metrics/control-me
 import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
+import { auditHandlers } from './handlers/audit.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
 import { planHandlers } from './handlers/plan.ts';
@@ -49,6 +50,7 @@ const handlers: Handlers = {
   ...claimsHandlers,
   ...planHandlers,
   ...domainsHandlers,
+  ...auditHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;

@@ -5,6 +5,7 @@ import type { Withdrawal } from '@subcloud/contract/routes/shapes';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Actor } from '../access/actor.ts';
 import type { WriteLoop } from '../audit/audited.ts';
+import type { AuditSealer } from '../audit/seal.ts';
 import type { Authority } from '../authority.ts';
 import type { LocationMeasurer } from '../facts/measure-location.ts';
 import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
@@ -19,6 +20,7 @@ export interface ApiContext {
   readonly loop: Pick<WriteLoop, 'world'>;
   readonly leases: Leases;
   readonly authority: Authority;
+  readonly sealer: Pick<AuditSealer, 'anchor' | 'broken'>;
   readonly clock: Clock;
   readonly pass: PassContext;
   readonly version: string;
