@@ -246,6 +246,9 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
   },
   listUsage: { ...NETWORK, input: none },
   listEvents: { ...NETWORK, input: none },
+  listAudit: { ...NETWORK, input: none },
+  getAuditHead: { ...NETWORK, input: none },
+  readAudit: { ...NETWORK, input: none },
 };
 
 function decision(requestId: string, pool: string): object {

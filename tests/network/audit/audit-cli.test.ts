@@ -100,7 +100,7 @@ async function tamper(statements: string): Promise<void> {
     `begin; ${TRIGGERS('disable')}
      alter table audit_seals drop constraint if exists audit_seals_sequence_fkey;
      create table kept_audit as select sequence, entry, hash from audit;
-     create table kept_seals as select * from audit_seals;
+     create table kept_seals as select sequence, document, certificate from audit_seals;
      ${statements}; ${TRIGGERS('enable')} commit`,
   );
 }
@@ -109,7 +109,7 @@ async function restore(): Promise<void> {
     `begin; ${TRIGGERS('disable')}
      delete from audit_seals; delete from audit;
      insert into audit (sequence, entry, hash) select sequence, entry, hash from kept_audit;
-     insert into audit_seals select * from kept_seals;
+     insert into audit_seals select sequence, document, certificate from kept_seals;
      drop table kept_audit; drop table kept_seals; ${TRIGGERS('enable')} commit`,
   );
 }

@@ -61,5 +61,6 @@ export const ACTIONS = [
   'request.read',
   'usage.list',
   'event.list',
+  'audit.read',
 ] as const;
 export type Action = (typeof ACTIONS)[number];

@@ -40,7 +40,7 @@ export const auditRoutes = defineRoutes({
   listAudit: {
     method: 'get',
     path: '/api/v1/audit',
-    auth: 'admin',
+    auth: 'credential',
     action: 'audit.read',
     summary: 'Who did what, newest first',
     query: pageQuery.extend({
@@ -58,7 +58,7 @@ export const auditRoutes = defineRoutes({
   getAuditHead: {
     method: 'get',
     path: '/api/v1/audit/head',
-    auth: 'admin',
+    auth: 'credential',
     action: 'audit.read',
     summary: 'The end of the audit log and its newest seal, to check what is read against',
     status: 200,
@@ -68,7 +68,7 @@ export const auditRoutes = defineRoutes({
   readAudit: {
     method: 'get',
     path: '/api/v1/audit/records',
-    auth: 'admin',
+    auth: 'credential',
     action: 'audit.read',
     summary: 'The audit log as it was hashed, in its order, with the seals: to export and to verify',
     query: z.strictObject({

@@ -7,14 +7,26 @@ import type { Action } from '@subcloud/contract/routes/actions';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { type AttesterRecord, GLOBAL_ID, type NodeRecord, type SubcloudRecord, type World } from '../world/world.ts';
 import type { Actor } from './actor.ts';
-import { RIGHTS, needsResource } from './rights.ts';
+import { RIGHTS, type Role, needsResource } from './rights.ts';
 import { type ClaimParties, type Resource, rolesOf } from './roles-of.ts';
+
+/** As what each actor was last given its route's action: what the audit log says of a write. */
+const given = new WeakMap<Actor, Role>();
 
 /** Whether the table gives the actor the action on the thing; default: the action of the route that was called. */
 export function may(world: World, actor: Actor, resource: Resource, action: Action = actor.action): boolean {
   const allowed = RIGHTS[action];
-  for (const role of rolesOf(world, actor, resource)) if (allowed.includes(role)) return true;
+  for (const role of rolesOf(world, actor, resource)) {
+    if (!allowed.includes(role)) continue;
+    if (action === actor.action) given.set(actor, role);
+    return true;
+  }
   return false;
+}
+
+/** The role by which the actor was given its route's action; what kind of caller it is where nothing was. */
+export function roleOf(actor: Actor): string {
+  return given.get(actor) ?? actor.kind;
 }
 
 /** Throws client.unauthenticated where nobody can be told the answer without a credential. */

@@ -103,6 +103,7 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'request.read': ['self', ...SEES_SUBCLOUD],
   'usage.list': ['caller'],
   'event.list': NETWORK_READS,
+  'audit.read': NETWORK_READS,
 };
 
 /** Roles that need no thing to be asked about: with these alone, a refusal comes before anything is looked up. */

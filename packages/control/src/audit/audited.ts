@@ -6,6 +6,7 @@
 import type { Clock } from '@subcloud/kit/clock';
 import type { Actor } from '../access/actor.ts';
 import { actorName } from '../access/actor.ts';
+import { roleOf } from '../access/authorise.ts';
 import type { Change, Loop, Transaction } from '../loop.ts';
 import { appendAudit } from './append.ts';
 
@@ -64,7 +65,7 @@ export function auditedLoop(
 
 function entryOf(request: AuditedRequest, audited: Audited, at: number) {
   const { requestId, actor, action, reason } = request;
-  const { name, role } = audited.actor ?? { name: actorName(actor), role: actor.kind };
+  const { name, role } = audited.actor ?? { name: actorName(actor), role: roleOf(actor) };
   const { subject, before, after } = audited;
   return {
     at,
