@@ -1,33 +1,48 @@
 /**
- * A fleet as large as asked, written straight into the store: nodes of twenty groups, fifteen claims each, and Subclouds
- * that each admit one group, so that a node is a member of at most five.
+ * A fleet as large as asked, written straight into the store: nodes in groups, fifteen claims each, and Subclouds that each
+ * admit one group, so that a node is a member of five beside `global`.
  */
+import { createHash, createPrivateKey } from 'node:crypto';
 import pg from 'pg';
-import { generateSigningKey, type SigningKey, signDocument } from '@subcloud/kit/signing';
+import { contentHash, subcloudRecord } from '@subcloud/control/world/subcloud-record';
+import { type SigningKey, importSigningKey, signDocument } from '@subcloud/kit/signing';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import { subcloudManifest } from '@subcloud/policy/manifest';
 
-export const GROUPS = 20;
+/** Memberships of a node beside `global`. */
+const MEMBERSHIPS = 5;
 export const MODEL = 'bench/model';
-const OPERATOR = 'org:bench';
+const OPERATOR = 'org:bench' as const;
 const COUNTRIES = ['DE', 'FR', 'NL', 'ES', 'IT', 'SE', 'PL', 'AT'];
-/** Nodes whose facts the load changes have real keys; the others never sign. */
-export const CHANGING = 400;
-
-export interface Fleet {
-  readonly networkId: string;
-  readonly keys: ReadonlyMap<string, SigningKey>;
-}
-
 export const nodeName = (index: number): string => `nod_bench${index.toString(36)}`;
 export const poolName = (index: number): string => `pool-${index}`;
-export const groupOf = (index: number): string => `g${index % GROUPS}`;
 
-export async function writeFleet(databaseUrl: string, networkId: string, nodes: number, nowMs: number): Promise<Fleet> {
+/** How large a fleet is, and how it is split. */
+export interface Size {
+  readonly nodes: number;
+  readonly subclouds: number;
+  readonly groups: number;
+}
+
+export function sizeOf(nodes: number, subclouds: number): Size {
+  return { nodes, subclouds, groups: Math.max(1, Math.ceil(subclouds / MEMBERSHIPS)) };
+}
+
+/** Group of a node or of a Subcloud. */
+export const groupOf = ({ groups }: Size, index: number): string => `g${index % groups}`;
+
+/** How many rows the table has for members when everything has settled. */
+export function membersOf({ nodes, subclouds, groups }: Size): number {
+  let members = nodes;
+  for (let index = 0; index < subclouds; index++) members += Math.ceil((nodes - (index % groups)) / groups);
+  return members;
+}
+
+export async function writeFleet(databaseUrl: string, size: Size, nowMs: number): Promise<void> {
+  const { nodes } = size;
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   await using _closing = { [Symbol.asyncDispose]: () => client.end() };
-  const keys = new Map<string, SigningKey>();
-  for (let index = 0; index < Math.min(CHANGING, nodes); index++) keys.set(nodeName(index), generateSigningKey());
   await client.query('insert into principals (id, created_at) values ($1, $2)', [OPERATOR, nowMs]);
   const consent = { global: true, autoJoin: 'all', isolation: 'shared', join: [] };
   for (let start = 0; start < nodes; start += 2_000) {
@@ -39,7 +54,7 @@ export async function writeFleet(databaseUrl: string, networkId: string, nodes: 
         JSON.stringify(
           batch.map((index) => ({
             id: nodeName(index),
-            key: keys.get(nodeName(index))?.publicKey ?? fakeKey(index),
+            key: keyOf(index).publicKey,
             address: addressOf(index),
           })),
         ),
@@ -48,15 +63,16 @@ export async function writeFleet(databaseUrl: string, networkId: string, nodes: 
         JSON.stringify(consent),
       ],
     );
-    const claims = batch.flatMap((index) => claimsOf(index, nowMs));
+    const claims = batch.flatMap((index) => claimsOf(size, index, nowMs));
     await client.query(
       `insert into claims (id, node_id, fact, value, source, issuer, issued_at, confirmed_at, expires_at, document, content_hash)
        select id, node, fact, value, source, issuer, $2, $2, expires, case when source = 'attested' then '{}'::jsonb end, case when source = 'attested' then id end from jsonb_to_recordset($1::jsonb) as given (id text, node text, fact text, value jsonb, source text, issuer text, expires bigint)`,
       [JSON.stringify(claims), nowMs],
     );
   }
+  await writePlaces(client);
+  await writeSubclouds(client, size, nowMs);
   await client.query('analyze');
-  return { networkId, keys };
 }
 
 export function addressOf(index: number): string {
@@ -66,7 +82,7 @@ export function addressOf(index: number): string {
 /** Where the addresses of the fleet are. */
 export const PLACES = COUNTRIES.map((country, index) => ({ cidr: `127.${1 + index}.0.0/16`, country }));
 
-function claimsOf(index: number, nowMs: number): object[] {
+function claimsOf(size: Size, index: number, nowMs: number): object[] {
   const node = nodeName(index);
   const claim = (
     fact: string,
@@ -106,7 +122,7 @@ function claimsOf(index: number, nowMs: number): object[] {
       own,
       day,
     ),
-    claim('labels', { group: groupOf(index), rack: `r${index % 40}` }, 'declared', own, day),
+    claim('labels', { group: groupOf(size, index), rack: `r${index % 40}` }, 'declared', own, day),
     claim('hardware', { gpus }, 'declared', own, day),
     claim('hardware', { gpus }, 'attested', 'network', 90 * day),
     claim('hardware', { gpus }, 'attested', 'nvidia', 90 * day),
@@ -120,11 +136,17 @@ function claimsOf(index: number, nowMs: number): object[] {
   ];
 }
 
-function fakeKey(index: number): string {
-  return index.toString(36).padStart(43, 'A');
+/** PKCS#8 of an Ed25519 key, up to its 32 bytes (RFC 8410). */
+const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The same key in every process and run: one for each node. */
+export function keyOf(index: number): SigningKey {
+  const seed = createHash('sha256').update(`bench ${index}`).digest();
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, seed]), format: 'der', type: 'pkcs8' });
+  return importSigningKey(key.export({ format: 'pem', type: 'pkcs8' }).toString());
 }
 
-export function manifestOf(index: number, minReputation = 0.9): object {
+export function manifestOf(size: Size, index: number, minReputation = 0.9): object {
   return {
     apiVersion: 'subcloud/v1',
     kind: 'Subcloud',
@@ -135,21 +157,58 @@ export function manifestOf(index: number, minReputation = 0.9): object {
         location: { in: ['EU'] },
         hardware: { gpu: { model: ['H100', 'H200'], vramGiB: { min: 79 }, confidential: true }, source: 'attested' },
         trust: { level: 'verified', reputation: { min: minReputation }, source: 'attested' },
-        labels: { group: groupOf(index) },
+        labels: { group: groupOf(size, index) },
       },
       participation: { mode: 'open', autoJoin: true },
     },
   };
 }
 
+async function writePlaces(client: pg.Client): Promise<void> {
+  for (const { cidr, country } of PLACES)
+    await client.query('insert into places (cidr, country) values ($1, $2)', [cidr, country]);
+}
+
+/** As an apply stores them, in a few statements: thousands of applies would each reconcile the whole fleet. */
+async function writeSubclouds(client: pg.Client, size: Size, nowMs: number): Promise<void> {
+  const rows = Array.from({ length: size.subclouds }, (_, index) => {
+    const manifest = subcloudManifest.parse(manifestOf(size, index));
+    const revision = { id: `sub_bench${index.toString(36)}`, owner: OPERATOR, revision: 1, manifest, source: '' };
+    const { effectiveHash } = subcloudRecord({ ...revision, createdAtMs: nowMs, updatedAtMs: nowMs });
+    return {
+      id: revision.id,
+      name: poolName(index),
+      manifest,
+      content: contentHash(manifest),
+      effective: effectiveHash,
+    };
+  });
+  const given = JSON.stringify(rows);
+  await client.query(
+    `insert into subclouds (id, name, owner, revision, created_at, updated_at)
+     select id, name, $2, 1, $3, $3 from jsonb_to_recordset($1::jsonb) as given (id text, name text)`,
+    [given, OPERATOR, nowMs],
+  );
+  await client.query(
+    `insert into revisions (subcloud_id, number, manifest, source, content_hash, effective_hash, created_at, created_by)
+     select id, 1, manifest, manifest::text, content, effective, $2, 'admin'
+     from jsonb_to_recordset($1::jsonb) as given (id text, manifest jsonb, content text, effective text)`,
+    [given, nowMs],
+  );
+}
+
 /** The node says that it is of this group. */
-export function declaration(fleet: Fleet, node: string, group: string, serial: number, nowMs: number): SignedDocument {
-  const key = fleet.keys.get(node);
-  if (key === undefined) throw new Error(`${node} has no key`);
-  return signDocument(key, 'declaration', {
+export function declaration(
+  networkId: string,
+  index: number,
+  group: string,
+  serial: number,
+  nowMs: number,
+): SignedDocument {
+  return signDocument(keyOf(index), 'declaration', {
     version: 1,
-    networkId: fleet.networkId,
-    nodeId: node,
+    networkId,
+    nodeId: nodeName(index),
     serial,
     issuedAt: nowMs,
     models: [

@@ -4,6 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import type { ReportEvent } from '@subcloud/contract/watch';
 import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { silentLog } from '@subcloud/kit/log';
 import { controlClient } from '../../packages/gateway/src/watch/control-client.ts';
@@ -11,14 +12,15 @@ import { controlTime } from '../../packages/gateway/src/watch/control-time.ts';
 import { createLease } from '../../packages/gateway/src/watch/lease.ts';
 import { startReports } from '../../packages/gateway/src/watch/reports.ts';
 import { startWatch } from '../../packages/gateway/src/watch/watch-client.ts';
-import { MODEL, addressOf } from './fleet.ts';
+import { addressOf, declaration, groupOf, nodeName, sizeOf } from './fleet.ts';
 
 /** `id` comes back with the answer. */
 export type Command = { readonly id: number } & (
   | {
       readonly type: 'declare';
-      readonly node: string;
-      readonly document: SignedDocument;
+      readonly index: number;
+      readonly group: string;
+      readonly serial: number;
       readonly pool: string;
       readonly present: boolean;
     }
@@ -27,7 +29,8 @@ export type Command = { readonly id: number } & (
   | { readonly type: 'stall' }
 );
 
-const socket = process.argv[2] ?? '';
+const [socket = '', networkId = '', nodeCount = '0', subcloudCount = '0'] = process.argv.slice(2);
+const size = sizeOf(Number(nodeCount), Number(subcloudCount));
 const clock = systemClock;
 const common = {
   control: controlClient(socket),
@@ -39,18 +42,29 @@ const common = {
 };
 const delay = monitorEventLoopDelay({ resolution: 1 });
 let waiting: { readonly sentMs: number; readonly done: () => boolean; readonly id: number }[] = [];
-const nodes = new Set<string>();
-const positions = new Map<string, { epoch: number; serial: number }>();
+/** What stands for the links of a real gateway: each node's document position, and the last that its agent declared. */
+interface Link {
+  readonly node: string;
+  readonly address: string;
+  epoch: number;
+  serial: number;
+  declaration: SignedDocument;
+}
+const startedMs = Date.now();
+const links = new Map<string, Link>();
+for (let index = 0; index < size.nodes; index++) {
+  const document = declaration(networkId, index, groupOf(size, index), 1, startedMs);
+  const node = nodeName(index);
+  links.set(node, { node, address: addressOf(index), epoch: 0, serial: 0, declaration: document });
+}
 
 const reports = startReports({
   ...common,
-  links: () =>
-    [...nodes].map((node) => ({
-      node,
-      address: addressOf(Number.parseInt(node.slice('nod_bench'.length), 36)),
-      ...(positions.get(node) ?? { epoch: 0, serial: 0 }),
-    })),
-  declarations: () => [],
+  links: () => [...links.values()].map(({ node, address, epoch, serial }) => ({ node, address, epoch, serial })),
+  declarations: () =>
+    [...links.values()].map(
+      ({ node, declaration: document }): ReportEvent => ({ type: 'declaration', node, document }),
+    ),
 });
 const watch = startWatch({
   ...common,
@@ -58,13 +72,11 @@ const watch = startWatch({
   time: controlTime(clock),
   onFresh: () => reports.resync(),
   onChange(change) {
-    for (const [node, row] of change.nodes) {
-      if (row === undefined) nodes.delete(node);
-      else nodes.add(node);
-    }
     for (const [node, row] of change.documents) {
-      if (row === undefined) continue;
-      positions.set(node, { epoch: row.epoch, serial: row.serial });
+      const link = links.get(node);
+      if (row === undefined || link === undefined || row.serial <= link.serial) continue;
+      link.epoch = row.epoch;
+      link.serial = row.serial;
       reports.add({ type: 'document-acknowledged', node, epoch: row.epoch, serial: row.serial });
     }
     settle();
@@ -83,25 +95,25 @@ function settle(): void {
 
 const memberCount = (): number => {
   let members = 0;
-  for (const { byModel } of watch.table().poolIndexes.values())
-    for (const rows of byModel.values()) members += rows.length;
+  for (const index of watch.table().poolIndexes.values()) members += index.members.size;
   return members;
 };
 const isMember = (pool: string, node: string): boolean =>
-  watch
-    .table()
-    .poolIndexes.get(pool)
-    ?.byModel.get(MODEL)
-    ?.some((row) => row.node === node) === true;
+  watch.table().poolIndexes.get(pool)?.members.get(node) !== undefined;
 
 process.on('message', (command: Command) => {
   const sentMs = performance.now();
   const { id } = command;
   switch (command.type) {
-    case 'declare':
-      waiting.push({ sentMs, id, done: () => isMember(command.pool, command.node) === command.present });
-      reports.add({ type: 'declaration', node: command.node, document: command.document });
+    case 'declare': {
+      const node = nodeName(command.index);
+      const document = declaration(networkId, command.index, command.group, command.serial, Date.now());
+      const link = links.get(node);
+      if (link !== undefined) link.declaration = document;
+      waiting.push({ sentMs, id, done: () => isMember(command.pool, node) === command.present });
+      reports.add({ type: 'declaration', node, document });
       break;
+    }
     case 'revision':
       waiting.push({
         sentMs,

@@ -3,7 +3,7 @@
  * is reconciled, and time by the due times that the reconciler gave), once by the rules of the oracle, which looks at
  * everything every time.
  */
-import { confirmMeasured } from '@subcloud/control/facts/claims';
+import { hasStale } from '@subcloud/control/facts/claims';
 import { invited, removed } from '@subcloud/control/membership/by-owner';
 import {
   type Membership,
@@ -157,7 +157,9 @@ export function createFleet(start: StartingFleet): Fleet {
       }
       case 'time': {
         nowMs += event.byMs;
-        const revived = event.heartbeats ? nodes.filter((node) => heartbeat(node, nowMs)) : [];
+        const revived = event.heartbeats
+          ? nodes.filter((node) => heartbeat(node, smallestMaxAgeMs(existing), nowMs))
+          : [];
         settle((node) => revived.includes(node) || (node.dueMs !== null && node.dueMs <= nowMs));
         break;
       }
@@ -260,10 +262,14 @@ function later(claim: Claim, byMs: number): Claim {
   return { ...claim, issuedAt: claim.issuedAt + byMs, confirmedAt: claim.confirmedAt + byMs, expiresAt };
 }
 
+function smallestMaxAgeMs(subclouds: readonly OracleSubcloud[]): number {
+  return Math.min(...[GLOBAL_POLICY, ...subclouds.map(policyOf)].map(({ policy }) => policy.maxAgeMs));
+}
+
 /** True: what is known of the node changes by it. */
-function heartbeat(node: FleetNode, nowMs: number): boolean {
+function heartbeat(node: FleetNode, maxAgeMs: number, nowMs: number): boolean {
   if (node.facts.lastSeenAt !== null) return false;
-  const confirmed = confirmMeasured(node.facts.claims, nowMs);
-  node.facts = { ...node.facts, claims: confirmed.claims };
-  return confirmed.revived;
+  const revived = hasStale(node.facts, maxAgeMs, nowMs);
+  node.facts = { ...node.facts, confirmedAt: nowMs };
+  return revived;
 }

@@ -55,10 +55,13 @@ export function standingClaims(
 ): readonly NodeFacts['claims'][number][] {
   // A node without a link is judged by what was known when it was last seen.
   const seenAt = node.lastSeenAt === null ? now : Math.min(node.lastSeenAt, now);
+  // A heartbeat confirms all that is measured at once.
+  const lastSeenToHold = ({ confirmedAt }: NodeFacts['claims'][number]): number =>
+    node.confirmedAt === undefined || node.confirmedAt < confirmedAt ? confirmedAt : node.confirmedAt;
   return node.claims
     .filter((claim) => claim.fact === fact)
     .filter((claim) => claim.expiresAt === null || now < claim.expiresAt)
-    .filter((claim) => claim.source !== 'measured' || seenAt - claim.confirmedAt <= maxAgeMs)
+    .filter((claim) => claim.source !== 'measured' || seenAt - lastSeenToHold(claim) <= maxAgeMs)
     .filter((claim) => {
       if (claim.source !== 'attested') return true;
       const ofNetwork = claim.issuerOwner === null || claim.issuerOwner === undefined;

@@ -24,8 +24,8 @@ export interface Change<Result> {
   readonly apply: (world: World) => void;
   /** Nodes to reconcile: their facts, consent or memberships changed; `all` when a policy did. */
   readonly touched: Iterable<string> | 'all';
-  /** What of the touched nodes has changed; absent: anything. */
-  readonly scope?: ChangeScope;
+  /** What of the touched nodes has changed, of all or of each; absent: anything. */
+  readonly scope?: ChangeScope | ((node: string) => ChangeScope | undefined);
 }
 
 /** Only Subclouds that read one of these facts, or only these Subclouds, can decide otherwise than before. */
@@ -50,8 +50,10 @@ const RETRY_MS = 1_000;
 
 const NOTHING: ReadonlySet<string> = new Set();
 
-function scopeOf(world: World, scope: ChangeScope): ReadonlySet<string> {
+function scopeOf(world: World, scope: ChangeScope | undefined): Scope {
+  if (scope === undefined) return 'all';
   if ('subclouds' in scope) return new Set(scope.subclouds);
+  if (scope.facts.size === 0) return NOTHING;
   const readers = new Set<string>();
   for (const { id, policy } of world.subclouds.values()) {
     for (const fact of scope.facts) if (policy.reads.has(fact)) readers.add(id);
@@ -146,12 +148,16 @@ export function createLoop(
             throw error;
           });
         change.apply(world);
-        mark(change.touched, change.scope === undefined ? 'all' : scopeOf(world, change.scope));
+        const { touched, scope } = change;
+        if (typeof scope !== 'function') mark(touched, scopeOf(world, scope));
+        else
+          for (const node of touched === 'all' ? world.nodes.keys() : touched)
+            mark([node], scopeOf(world, scope(node)));
         await runPass();
         return { result: change.result, tableVersion: context.table.version };
       }),
     touch(nodes, scope) {
-      mark(nodes, scope === undefined ? 'all' : scopeOf(world, scope));
+      mark(nodes, scopeOf(world, scope));
       if (due.size > 0) schedule(COALESCE_MS);
     },
     async idle() {

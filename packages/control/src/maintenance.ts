@@ -9,6 +9,7 @@ import type { Log } from '@subcloud/kit/log';
 import { sql } from 'kysely';
 import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
+import { dueCheck } from './membership/due.ts';
 import { saveDocuments } from './store/save.ts';
 import type { DocumentRecord, NodeRecord } from './world/world.ts';
 
@@ -31,8 +32,8 @@ export function startMaintenance(
   };
   const timers = [
     clock.every(EXPIRY_CHECK_MS, () => {
-      const nowMs = clock.nowMs();
-      loop.touch([...world.nodes.values()].filter(({ dueMs }) => dueMs !== null && dueMs <= nowMs).map(({ id }) => id));
+      const { isDue } = dueCheck(world, clock.nowMs());
+      loop.touch([...world.nodes.values()].filter(isDue).map(({ id }) => id));
     }),
     clock.every(
       LIVENESS_WRITE_MS,
@@ -67,18 +68,14 @@ export function startMaintenance(
   return { stop: () => timers.forEach((timer) => timer.cancel()) };
 }
 
+/** That a link confirms all that is measured follows from when the node was last seen, and is not written a second time. */
 async function writeLiveness({ db }: PassContext, nodes: readonly NodeRecord[]): Promise<void> {
   if (nodes.length === 0) return;
   const ids = nodes.map(({ id }) => id);
   const seen = nodes.map(({ lastSeenAtMs }) => lastSeenAtMs ?? 0);
-  await db.transaction().execute(async (tx) => {
-    await sql`update nodes set last_seen_at = given.at from unnest(${ids}::text[], ${seen}::bigint[]) as given (id, at) where nodes.id = given.id`.execute(
-      tx,
-    );
-    await sql`update claims set confirmed_at = greatest(confirmed_at, given.at) from unnest(${ids}::text[], ${seen}::bigint[]) as given (id, at) where claims.node_id = given.id and claims.source = 'measured'`.execute(
-      tx,
-    );
-  });
+  await sql`update nodes set last_seen_at = given.at from unnest(${ids}::text[], ${seen}::bigint[]) as given (id, at) where nodes.id = given.id`.execute(
+    db,
+  );
 }
 
 /** Renewed documents say the same with a later end; a spread of ±10 % keeps a fleet from renewing at once. */

@@ -17,6 +17,7 @@ import { type Exclusions, createExclusions } from './membership/exclusions.ts';
 import { saveDocuments, saveMemberships } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
+import { slices } from './slices.ts';
 import { factsOf } from './world/facts-of.ts';
 import type { Admitted, DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
@@ -50,7 +51,7 @@ export function createPass(context: PassContext): Pass {
   const exclusions = createExclusions();
   const rowsOf = new Map<string, readonly MemberRow[]>();
   const waiting = new Set<string>();
-  const staged = new Set<string>();
+  const staged = new Map<string, SubcloudRecord>();
   const publish = (): void => {
     const delta = table.publish();
     if (delta !== undefined) leases.published(delta.version);
@@ -61,10 +62,12 @@ export function createPass(context: PassContext): Pass {
     async run(due) {
       const nowMs = clock.nowMs();
       await context.reserveVersions(table.version + 2);
-      const verdicts = await reconcile(context, due, nowMs);
+      await reconcile(context, exclusions, due, nowMs);
 
       const losers: NodeRecord[] = [];
+      const slice = slices(clock);
       for (const id of due.keys()) {
+        if (slice.due()) await slice.pause();
         const node = world.nodes.get(id);
         const before = rowsOf.get(id) ?? [];
         const rows = node === undefined ? [] : sequence(context, node, before).rows;
@@ -73,7 +76,7 @@ export function createPass(context: PassContext): Pass {
         else rowsOf.set(id, rows);
         if (node !== undefined && losesAny(before, rows)) losers.push(node);
         if (node === undefined) exclusions.forget(id);
-        else exclusions.update(id, reasonsOf(world, node, verdicts.get(id), rows));
+        else exclusions.update(id, membersIn(world, node, rows));
       }
       stagePools(context, exclusions, staged);
       publish();
@@ -98,19 +101,29 @@ function sequence(
 
 type Verdicts = ReadonlyMap<string, Verdict>;
 
+/** What a pass keeps of a decided node until it is stored. The verdicts of a whole fleet at once would fill the memory. */
+interface Decided {
+  readonly node: NodeRecord;
+  readonly memberships: ReconcileResult['memberships'];
+  readonly dueMs: number | null;
+  readonly admitted: ReadonlyMap<string, Admitted>;
+}
+
 async function reconcile(
-  { db, world, startedAtMs }: PassContext,
+  { db, world, clock, startedAtMs }: PassContext,
+  exclusions: Exclusions,
   due: ReadonlyMap<string, Scope>,
   nowMs: number,
-): Promise<ReadonlyMap<string, Verdicts>> {
-  const verdicts = new Map<string, Verdicts>();
-  const decided: { node: NodeRecord; facts: NodeFacts; result: ReconcileResult }[] = [];
+): Promise<void> {
+  const decided: Decided[] = [];
   const changes: (MembershipChange & { node: string })[] = [];
+  const slice = slices(clock);
   for (const [id, scope] of due) {
+    if (slice.due()) await slice.pause();
     const node = world.nodes.get(id);
     if (node === undefined) continue;
     const facts = factsOf(world, node);
-    const result = reconcileNode({
+    const { memberships, dueMs, verdicts, ...result } = reconcileNode({
       node: { id, operator: node.operator, consent: node.consent ?? NO_CONSENT, facts, drained: drainedOf(node) },
       memberships: node.memberships,
       subclouds: world.subclouds.values(),
@@ -118,29 +131,39 @@ async function reconcile(
       nowMs,
       absenceCounts: nowMs - startedAtMs >= HEARTBEAT_MS,
     });
-    verdicts.set(id, result.verdicts);
-    decided.push({ node, facts, result });
+    exclusions.update(id, reasonsOf(world, memberships, verdicts));
+    const admitted = admittedOf(world, { node, memberships, facts, verdicts, nowMs });
+    decided.push({ node, memberships: result.changes.length === 0 ? node.memberships : memberships, dueMs, admitted });
     for (const change of result.changes) changes.push({ ...change, node: id });
   }
   if (changes.length > 0) await saveMemberships(db, changes, nowMs);
-  for (const { node, facts, result } of decided) {
-    node.dueMs = result.dueMs;
-    node.memberships = result.memberships;
-    node.admitted = admittedOf(world, node, facts, result.verdicts, nowMs);
+  for (const { node, memberships, dueMs, admitted } of decided) {
+    node.dueMs = dueMs;
+    node.decidedAtMs = nowMs;
+    node.memberships = memberships;
+    node.admitted = admitted;
   }
-  return verdicts;
 }
 
 /** What active memberships admit: as decided just now, or as before where nothing was decided. */
 function admittedOf(
   world: World,
-  node: NodeRecord,
-  facts: NodeFacts,
-  verdicts: Verdicts,
-  nowMs: number,
+  {
+    node,
+    memberships,
+    facts,
+    verdicts,
+    nowMs,
+  }: {
+    readonly node: NodeRecord;
+    readonly memberships: ReconcileResult['memberships'];
+    readonly facts: NodeFacts;
+    readonly verdicts: Verdicts;
+    readonly nowMs: number;
+  },
 ): ReadonlyMap<string, Admitted> {
   const admitted = new Map<string, Admitted>();
-  for (const [subcloudId, { state }] of node.memberships) {
+  for (const [subcloudId, { state }] of memberships) {
     const subcloud = world.subclouds.get(subcloudId);
     if (state !== 'active' || subcloud === undefined) continue;
     const decision = verdicts.get(subcloudId)?.decision;
@@ -180,18 +203,25 @@ function stageRows(
   if (node.document !== undefined) table.stage('document', rowKey.document(id), documentRow(id, node.document));
 }
 
-/** Why a node is not in the pools that were decided; null where it is, undefined where it was not considered. */
+/** Why a node is no active member of the pools that were decided; undefined where it was not considered. */
 function* reasonsOf(
   world: World,
-  node: NodeRecord,
-  verdicts: Verdicts | undefined,
-  rows: readonly MemberRow[],
-): Generator<readonly [string, string | null | undefined]> {
-  for (const [subcloudId, verdict] of verdicts ?? []) {
+  memberships: ReconcileResult['memberships'],
+  verdicts: Verdicts,
+): Generator<readonly [string, string | undefined]> {
+  for (const [subcloudId, verdict] of verdicts) {
     const subcloud = world.subclouds.get(subcloudId);
-    if (subcloud === undefined || node.memberships.get(subcloudId)?.state === 'active') continue;
+    if (subcloud === undefined || memberships.get(subcloudId)?.state === 'active') continue;
     yield [subcloud.name, verdict.reason === 'not invited' ? undefined : verdict.reason];
   }
+}
+
+/** Pools that a node is an active member of; null where the table says so. */
+function* membersIn(
+  world: World,
+  node: NodeRecord,
+  rows: readonly MemberRow[],
+): Generator<readonly [string, string | null]> {
   for (const [subcloudId, { state }] of node.memberships) {
     const name = world.subclouds.get(subcloudId)?.name;
     if (state !== 'active' || name === undefined) continue;
@@ -199,13 +229,15 @@ function* reasonsOf(
   }
 }
 
-/** `staged`: the pools that the table has. */
-function stagePools({ world, table }: PassContext, exclusions: Exclusions, staged: Set<string>): void {
+/** `staged`: the pools that the table has, by what they were made of. */
+function stagePools({ world, table }: PassContext, exclusions: Exclusions, staged: Map<string, SubcloudRecord>): void {
+  const counted = exclusions.changed();
   for (const subcloud of world.subclouds.values()) {
-    staged.add(subcloud.name);
+    if (staged.get(subcloud.name) === subcloud && !counted.has(subcloud.name)) continue;
+    staged.set(subcloud.name, subcloud);
     stagePool(table, exclusions, subcloud);
   }
-  for (const name of staged) {
+  for (const name of staged.keys()) {
     if (world.subcloudByName.has(name)) continue;
     table.stage('pool', rowKey.pool(name), undefined);
     exclusions.drop(name);

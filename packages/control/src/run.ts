@@ -85,11 +85,12 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
   const maintenance = startMaintenance({ ...context, loop, random, log });
   const sockets = controlSockets(config.dataDir);
+  const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
   const watchServer = await startWatchServer({
     socketPath: sockets.gateways,
     table,
     leases,
-    reports: createReportSink({ loop, measurer: () => measurer, clock, log }),
+    reports,
     epoch: world.epoch,
     clock,
     log,
@@ -139,6 +140,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     maintenance.stop();
     await apiServer.close();
     await watchServer.close();
+    reports.stop();
     await loop.stop();
     await sealer.stop();
     await db.destroy();

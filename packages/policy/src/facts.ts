@@ -42,6 +42,8 @@ export interface NodeFacts {
    * nothing routes to it and they are measured again before anything does (docs/decisions/0003).
    */
   readonly lastSeenAt: number | null;
+  /** When a live link last confirmed everything that is measured; absent: a claim's own time alone counts. */
+  readonly confirmedAt?: number | undefined;
 }
 
 /** A claim, with what is derived from it when somebody first asks: most claims are never asked about. */
@@ -57,17 +59,29 @@ export interface IndexedFacts {
   readonly nodeId: string;
   readonly operator: PrincipalId;
   readonly lastSeenAt: number | null;
+  readonly confirmedAt: number | undefined;
   readonly byFact: Readonly<Record<FactName, readonly IndexedClaim[]>>;
 }
 
 const indexes = new WeakMap<NodeFacts, IndexedFacts>();
+/** Heartbeats and links make new facts of the same claims. */
+const claimIndexes = new WeakMap<readonly Claim[], IndexedFacts['byFact']>();
 
 /** The index of these facts; made once for each facts object. */
 export function indexFacts(facts: NodeFacts): IndexedFacts {
   const known = indexes.get(facts);
   if (known !== undefined) return known;
+  const { nodeId, operator, lastSeenAt, confirmedAt } = facts;
+  const indexed: IndexedFacts = { nodeId, operator, lastSeenAt, confirmedAt, byFact: indexClaims(claimsOf(facts)) };
+  indexes.set(facts, indexed);
+  return indexed;
+}
+
+function indexClaims(claims: readonly Claim[]): IndexedFacts['byFact'] {
+  const known = claimIndexes.get(claims);
+  if (known !== undefined) return known;
   const byFact = emptyIndex();
-  for (const claim of claimsOf(facts)) {
+  for (const claim of claims) {
     if (typeof claim.fact !== 'string' || !Object.hasOwn(byFact, claim.fact)) continue;
     const list = byFact[claim.fact];
     const rank = RANKS.get(claim.source) ?? -1;
@@ -75,10 +89,8 @@ export function indexFacts(facts: NodeFacts): IndexedFacts {
     while (at > 0 && (list[at - 1]?.rank ?? rank) < rank) at -= 1;
     list.splice(at, 0, { claim, rank, readable: undefined, text: undefined });
   }
-  const { nodeId, operator, lastSeenAt } = facts;
-  const indexed: IndexedFacts = { nodeId, operator, lastSeenAt, byFact };
-  indexes.set(facts, indexed);
-  return indexed;
+  claimIndexes.set(claims, byFact);
+  return byFact;
 }
 
 function emptyIndex(): Record<FactName, IndexedClaim[]> {
@@ -245,10 +257,17 @@ function isExpired({ expiresAt }: Claim, now: number): boolean {
   return expiresAt !== null && timeOf(expiresAt) <= now;
 }
 
-function ageOf(claim: Claim, { lastSeenAt }: Pick<NodeFacts, 'lastSeenAt'>, now: number): number {
+function ageOf(claim: Claim, facts: Pick<NodeFacts, 'lastSeenAt' | 'confirmedAt'>, now: number): number {
   if (claim.source !== 'measured') return Math.max(0, now - timeOf(claim.issuedAt));
+  const { lastSeenAt } = facts;
   const seenAt = lastSeenAt === null ? now : Math.min(now, timeOf(lastSeenAt));
-  return Math.max(0, seenAt - timeOf(claim.confirmedAt));
+  return Math.max(0, seenAt - confirmedAtMs(claim, facts));
+}
+
+/** When a measured claim was last seen to hold: by itself, or by the link that confirms all of them at once. */
+export function confirmedAtMs(claim: Claim, { confirmedAt }: Pick<NodeFacts, 'confirmedAt'>): number {
+  const own = timeOf(claim.confirmedAt);
+  return confirmedAt === undefined ? own : Math.max(own, timeOf(confirmedAt));
 }
 
 /** What a store holds for a time may be any JSON, and some objects cannot even be compared: no number is no time. */
@@ -289,7 +308,7 @@ export function nextChangeMs(
       }
     }
     if (claim.source !== 'measured') continue;
-    const staleAt = timeOf(claim.confirmedAt) + maxAgeMs + 1;
+    const staleAt = confirmedAtMs(claim, facts) + maxAgeMs + 1;
     const ages = facts.lastSeenAt === null || staleAt <= timeOf(facts.lastSeenAt);
     if (ages && staleAt > now) next = Math.min(next, staleAt);
   }

@@ -105,6 +105,7 @@ export class SimulatedControl {
   kill(): void {
     this.#started = false;
     this.#maintenance.stop();
+    this.#reports.stop();
     for (const close of this.#watches.values()) close();
     this.#watches.clear();
     this.loop.stop().catch(() => undefined);

@@ -13,6 +13,7 @@ const NOT_STORED = {
   admitted: new Map(),
   facts: undefined,
   dueMs: null,
+  decidedAtMs: 0,
   lossVersion: 0,
 } as const;
 
@@ -63,6 +64,7 @@ function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
     publicKey: agent.key.publicKey,
     enrolledAtMs,
     lastSeenAtMs: null,
+    confirmedAtMs: 0,
     address: null,
     agentVersion: null,
     declarationSerial: 0,

@@ -269,8 +269,8 @@ function oracleNode({ world }: SimulatedControl, record: NodeRecord): OracleNode
   if (record.consent === null) return undefined;
   const linked = (world.links.get(record.id)?.length ?? 0) > 0;
   const lastSeenAt = linked ? null : (record.lastSeenAtMs ?? record.enrolledAtMs);
-  const { id: nodeId, operator, claims } = record;
-  return { consent: record.consent, facts: { nodeId, operator, claims, lastSeenAt } };
+  const { id: nodeId, operator, claims, confirmedAtMs: confirmedAt } = record;
+  return { consent: record.consent, facts: { nodeId, operator, claims, lastSeenAt, confirmedAt } };
 }
 
 function oracleSubcloud({ world }: SimulatedControl, id: string): OracleSubcloud | undefined {

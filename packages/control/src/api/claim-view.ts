@@ -1,6 +1,6 @@
 /** A claim as the API shows it. */
 import type { claimRecord } from '@subcloud/contract/routes/claims';
-import { indexFacts } from '@subcloud/policy/facts';
+import { confirmedAtMs, indexFacts } from '@subcloud/policy/facts';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Kysely } from 'kysely';
 import type * as z from 'zod';
@@ -43,7 +43,11 @@ export function claimView(world: World, row: ClaimRow, nowMs: number): ClaimReco
     issuer: row.issuer,
     issuerOwner: row.issuer_owner as PrincipalId | null,
     issuedAt: iso(row.issued_at),
-    confirmedAt: iso(claim.confirmedAt),
+    confirmedAt: iso(
+      node === undefined || claim.source !== 'measured'
+        ? claim.confirmedAt
+        : confirmedAtMs(claim, factsOf(world, node)),
+    ),
     expiresAt: isoOrNull(row.expires_at),
     revokedAt: isoOrNull(row.revoked_at),
     revokedBy: row.revoked_by,

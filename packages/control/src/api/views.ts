@@ -4,6 +4,7 @@ import {
   type ClaimSource,
   type FactName,
   type IndexedFacts,
+  confirmedAtMs,
   indexFacts,
   resolveClaim,
   warningsOf,
@@ -15,16 +16,8 @@ import { type Membership } from '../membership/reconcile.ts';
 import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../world/world.ts';
 import { rowKey } from '@subcloud/contract/table';
 import type { PublishedTable } from '../compile/published-table.ts';
+import { factsOf } from '../world/facts-of.ts';
 import { iso, isoOrNull } from './context.ts';
-
-export function factsOf(world: World, node: NodeRecord): NodeFacts {
-  return {
-    nodeId: node.id,
-    operator: node.operator,
-    claims: node.claims,
-    lastSeenAt: isOnline(world, node.id) ? null : (node.lastSeenAtMs ?? node.enrolledAtMs),
-  };
-}
 
 export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSummary {
   const facts = indexFacts(factsOf(world, node));
@@ -75,15 +68,15 @@ export function nodeDetailView(world: World, node: NodeRecord, nowMs: number): N
     ...nodeView(world, node, nowMs),
     publicKey: node.publicKey,
     consent: node.consent,
-    claims: node.claims.map(({ id, fact, value, source, issuer, issuedAt, confirmedAt, expiresAt }) => ({
-      id,
-      fact,
-      value,
-      source,
-      issuer,
-      issuedAt: iso(issuedAt),
-      confirmedAt: iso(confirmedAt),
-      expiresAt: isoOrNull(expiresAt),
+    claims: node.claims.map((claim) => ({
+      id: claim.id,
+      fact: claim.fact,
+      value: claim.value,
+      source: claim.source,
+      issuer: claim.issuer,
+      issuedAt: iso(claim.issuedAt),
+      confirmedAt: iso(claim.source === 'measured' ? confirmedAtMs(claim, factsOf(world, node)) : claim.confirmedAt),
+      expiresAt: isoOrNull(claim.expiresAt),
     })),
   };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Claim } from '@subcloud/policy/facts';
 import { withAudits } from './audits.ts';
-import { type ClaimDraft, confirmMeasured, withClaims } from './claims.ts';
+import { type ClaimDraft, changedFacts, hasStale, staleFacts, withClaims } from './claims.ts';
 import { declaredClaims } from './declared.ts';
 import type { NodeDeclaration } from '@subcloud/contract/documents';
 
@@ -79,12 +79,26 @@ test('a node has the audits of the weights that it serves and no others, and the
   ).toHaveLength(1);
 });
 
-test('a heartbeat confirms measured claims and no others', () => {
-  const measured = { source: 'measured', confirmedAt: 1 } as Claim;
-  const declared = { source: 'declared', confirmedAt: 1 } as Claim;
-  expect(confirmMeasured([measured, declared], 5)).toEqual({
-    claims: [{ ...measured, confirmedAt: 5 }, declared],
-    revived: false,
-  });
-  expect(confirmMeasured([measured], 600_002).revived).toBe(true);
+test('a heartbeat confirms measured claims and no others, and revives those that somebody took for too old', () => {
+  const measured = { fact: 'location', source: 'measured', confirmedAt: 1 } as Claim;
+  const declared = { fact: 'labels', source: 'declared', confirmedAt: 1 } as Claim;
+  const facts = { nodeId: 'nod_a', operator: 'user:op', claims: [measured, declared], lastSeenAt: null } as const;
+  expect(hasStale(facts, 60_000, 60_001)).toBe(false);
+  expect([...staleFacts(facts, 60_000, 60_002)]).toEqual(['location']);
+  expect(hasStale({ ...facts, confirmedAt: 2 }, 60_000, 60_002)).toBe(false);
+  // While it has no link its facts do not age.
+  expect(hasStale({ ...facts, lastSeenAt: 60_001 }, 60_000, 600_000)).toBe(false);
+});
+
+test('a claim that says the same for longer changes nothing, unless it had run out', () => {
+  const [first, other] = withClaims([], [labels('gold', 100), { ...labels('x'), fact: 'models', value: [] }], 1);
+  const before = first === undefined || other === undefined ? [] : [first, other];
+  const longer = withClaims(before, [labels('gold', 200)], 2);
+  expect(longer).not.toBe(before);
+  expect([...changedFacts(before, longer, 50)]).toEqual([]);
+  expect([...changedFacts(before, longer, 100)]).toEqual(['labels']);
+  expect([...changedFacts(before, withClaims(before, [labels('iron')], 2), 50)]).toEqual(['labels']);
+  expect([...changedFacts(before, before.slice(0, 1), 50)]).toEqual(['models']);
+  expect([...changedFacts([], before, 50)].sort()).toEqual(['labels', 'models']);
+  expect(withClaims(before, [labels('gold', 100)], 3)).toBe(before);
 });

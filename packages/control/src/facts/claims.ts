@@ -7,9 +7,8 @@
  */
 import type { Insertable, Kysely } from 'kysely';
 import { newId } from '@subcloud/kit/clock';
-import type { Claim, FactName, FactValues } from '@subcloud/policy/facts';
+import { type Claim, type FactName, type FactValues, type NodeFacts, confirmedAtMs } from '@subcloud/policy/facts';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
-import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import type { Schema } from '../store/schema.ts';
 
 export interface ClaimDraft<Fact extends FactName = FactName> {
@@ -32,24 +31,31 @@ export interface RevokedStatement {
 
 /**
  * The node's claims with `drafts` put in the place of older ones of the same fact, source and issuer. An unchanged value
- * keeps its id and issue time; a revoked one counts for nothing, and what it replaces is gone all the same.
+ * keeps its id and issue time, and one that is as it was keeps its claim; a revoked one counts for nothing, and what it
+ * replaces is gone all the same. The same array where nothing differs.
  */
 export function withClaims(
-  claims: readonly Claim[],
+  claims: Claim[],
   drafts: readonly ClaimDraft[],
   nowMs: number,
   revoked: readonly RevokedStatement[] = [],
 ): Claim[] {
   const next = [...claims];
+  let differs = false;
   for (const draft of drafts) {
     const index = next.findIndex((claim) => isSameLine(claim, draft));
     const old = next[index];
     const text = canonicalJson(draft.value);
     if (revoked.some((statement) => isSameLine(statement, draft) && statement.text === text)) {
-      if (old !== undefined) next.splice(index, 1);
+      if (old === undefined) continue;
+      next.splice(index, 1);
+      differs = true;
       continue;
     }
     const unchanged = old !== undefined && canonicalJson(old.value) === text;
+    // That a measured one still holds is the link's to say, of all of them at once.
+    if (unchanged && old.expiresAt === draft.expiresAt) continue;
+    differs = true;
     const claim = {
       ...draft,
       id: unchanged ? old.id : newId('clm'),
@@ -59,23 +65,39 @@ export function withClaims(
     if (old === undefined) next.push(claim);
     else next[index] = claim;
   }
-  return next;
+  return differs ? next : claims;
+}
+
+/** Whether a measured claim is too old to count for somebody who asks for `maxAgeMs`: a live link revives it. */
+export function hasStale(facts: NodeFacts, maxAgeMs: number, nowMs: number): boolean {
+  return staleFacts(facts, maxAgeMs, nowMs).size > 0;
+}
+
+/** Facts of which a measured claim is too old for somebody who asks for `maxAgeMs`. */
+export function staleFacts(facts: NodeFacts, maxAgeMs: number, nowMs: number): ReadonlySet<FactName> {
+  const stale = new Set<FactName>();
+  const seenAtMs = facts.lastSeenAt === null ? nowMs : Math.min(nowMs, facts.lastSeenAt);
+  for (const claim of facts.claims)
+    if (claim.source === 'measured' && seenAtMs - confirmedAtMs(claim, facts) > maxAgeMs) stale.add(claim.fact);
+  return stale;
 }
 
 /**
- * A live link confirms what it measures. `revived`: a claim had grown too old to count meanwhile, so that what is known of
- * the node changes now.
+ * Facts of which two states of a node's claims say different things. A claim that says the same for longer changes
+ * nothing, unless it had run out.
  */
-export function confirmMeasured(
-  claims: readonly Claim[],
-  nowMs: number,
-): { readonly claims: Claim[]; readonly revived: boolean } {
-  return {
-    claims: claims.map((claim) => (claim.source === 'measured' ? { ...claim, confirmedAt: nowMs } : claim)),
-    revived: claims.some(
-      ({ source, confirmedAt }) => source === 'measured' && nowMs - confirmedAt > DEFAULT_MAX_AGE_MS,
-    ),
-  };
+export function changedFacts(before: readonly Claim[], after: readonly Claim[], nowMs: number): Set<FactName> {
+  const changed = new Set<FactName>();
+  if (before === after) return changed;
+  const inForce = ({ expiresAt }: Claim): boolean => expiresAt === null || expiresAt > nowMs;
+  const known = new Map(before.map((claim) => [claim.id, claim]));
+  for (const claim of after) {
+    const old = known.get(claim.id);
+    if (old === claim || (old !== undefined && inForce(old) === inForce(claim))) known.delete(claim.id);
+    else changed.add(claim.fact);
+  }
+  for (const gone of known.values()) changed.add(gone.fact);
+  return changed;
 }
 
 /** Of several claims that fall on one line (fact, source, issuer) one alone is in force. */

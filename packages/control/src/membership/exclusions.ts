@@ -13,6 +13,8 @@ export interface Exclusions {
   forget(node: string): void;
   /** The pool is gone. */
   drop(pool: string): void;
+  /** Pools whose counts have changed since the last call. */
+  changed(): ReadonlySet<string>;
   of(pool: string): { readonly candidates: number; readonly excluded: Readonly<Record<string, number>> };
 }
 
@@ -31,6 +33,8 @@ export function createExclusions(): Exclusions {
   const byNode = new Map<string, Uint8Array>();
   /** Counts by code, for every slot. */
   const bySlot: Uint32Array[] = [];
+  const names: string[] = [];
+  let changed = new Set<string>();
 
   const codeOf = (reason: string): number => {
     const known = codes.get(reason);
@@ -48,6 +52,7 @@ export function createExclusions(): Exclusions {
     const slot = freeSlots.pop() ?? bySlot.length;
     bySlot[slot] = new Uint32Array(MAX_CODE + 1);
     slots.set(pool, slot);
+    names[slot] = pool;
     return slot;
   };
   const rowOf = (node: string, slot: number): Uint8Array => {
@@ -60,7 +65,10 @@ export function createExclusions(): Exclusions {
   };
   const count = (slot: number, code: number, difference: 1 | -1): void => {
     const counts = bySlot[slot];
-    if (counts !== undefined && code !== NOT_CONSIDERED) counts[code] = (counts[code] ?? 0) + difference;
+    if (counts === undefined || code === NOT_CONSIDERED) return;
+    counts[code] = (counts[code] ?? 0) + difference;
+    const pool = names[slot];
+    if (pool !== undefined) changed.add(pool);
   };
 
   return {
@@ -84,8 +92,14 @@ export function createExclusions(): Exclusions {
       const slot = slots.get(pool);
       if (slot === undefined) return;
       slots.delete(pool);
+      changed.delete(pool);
       for (const row of byNode.values()) if (slot < row.length) row[slot] = NOT_CONSIDERED;
       freeSlots.push(slot);
+    },
+    changed() {
+      const taken = changed;
+      changed = new Set();
+      return taken;
     },
     of(pool) {
       const counts = bySlot[slots.get(pool) ?? -1];

@@ -3,12 +3,10 @@ import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { NO_CONSENT } from '@subcloud/policy/consent';
 import { drainedOf } from '../compile/desired.ts';
+import { slices } from '../slices.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { type FleetPlan, type PlanChange, type PlanNode, type PlanWorld, planner } from './plan.ts';
-
-/** How long a plan keeps the loop to itself. */
-const SLICE_MS = 5;
 
 export function planNode(world: World, record: NodeRecord): PlanNode {
   const { id, operator, consent } = record;
@@ -36,12 +34,10 @@ export async function planInSlices(
   clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'sleep'>,
 ): Promise<FleetPlan> {
   const step = planner(world, change, clock.nowMs());
-  let sliceEndMs = clock.monotonicMs() + SLICE_MS;
+  const slice = slices(clock);
   for (const node of world.nodes) {
     step.add(node);
-    if (clock.monotonicMs() < sliceEndMs) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    sliceEndMs = clock.monotonicMs() + SLICE_MS;
+    if (slice.due()) await slice.pause();
   }
   return step.result();
 }

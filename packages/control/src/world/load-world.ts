@@ -176,7 +176,9 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       drained: { serial: 0, pools: [] },
       admitted: new Map(),
       facts: undefined,
+      confirmedAtMs: row.last_seen_at ?? 0,
       dueMs: null,
+      decidedAtMs: 0,
       lossVersion: 0,
     });
   }

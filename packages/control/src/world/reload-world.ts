@@ -18,12 +18,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
     node.lossVersion = old.lossVersion;
     // Heartbeats since the last write to the store are known here only.
     if ((old.lastSeenAtMs ?? 0) > (node.lastSeenAtMs ?? 0)) node.lastSeenAtMs = old.lastSeenAtMs;
-    node.claims = node.claims.map((claim) => {
-      const known = old.claims.find(({ id: claimId }) => claimId === claim.id);
-      return known !== undefined && claim.source === 'measured' && known.confirmedAt > claim.confirmedAt
-        ? { ...claim, confirmedAt: known.confirmedAt }
-        : claim;
-    });
+    node.confirmedAtMs = Math.max(node.confirmedAtMs, old.confirmedAtMs);
   }
   replace(world.nodes, fresh.nodes);
   replace(world.subclouds, fresh.subclouds);

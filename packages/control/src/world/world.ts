@@ -39,8 +39,11 @@ export interface NodeRecord {
   admitted: ReadonlyMap<string, Admitted>;
   /** Not stored: the facts as policies read them, see facts-of.ts. */
   facts: NodeFacts | undefined;
-  /** Not stored: when to look again though nothing happens. */
+  /** When a live link last confirmed everything that is measured; 0: none did. The store has it as when it was last seen. */
+  confirmedAtMs: number;
+  /** Not stored: when to look again though nothing happens, and as of when that was said. */
   dueMs: number | null;
+  decidedAtMs: number;
   /** Not stored: the table version in which the node last lost something; 0 when nothing since start. */
   lossVersion: number;
 }

@@ -66,7 +66,9 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         document: undefined,
         admitted: new Map(),
         facts: undefined,
+        confirmedAtMs: 0,
         dueMs: null,
+        decidedAtMs: 0,
         drained: { serial: 0, pools: [] },
         lossVersion: 0,
       };

@@ -7,7 +7,8 @@ import { type Membership, questionOf } from '../../membership/reconcile.ts';
 import { verdictsOf } from '../../membership/verdicts-of.ts';
 import type { Actor } from '../../access/actor.ts';
 import { type ApiContext, type Handlers, iso, isoOrNull } from '../context.ts';
-import { factsOf, nodeWarnings, servingModels, subcloudView } from '../views.ts';
+import { factsOf } from '../../world/facts-of.ts';
+import { nodeWarnings, servingModels, subcloudView } from '../views.ts';
 
 export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> = {
   explainNode(context, { params }, actor) {
