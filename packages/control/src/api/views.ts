@@ -11,7 +11,6 @@ import {
 } from '@subcloud/policy/facts';
 import { FACT_NAMES } from '@subcloud/policy/fact-values';
 import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
-import type { NodeFacts } from '@subcloud/policy/facts';
 import { type Membership } from '../membership/reconcile.ts';
 import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../world/world.ts';
 import { rowKey } from '@subcloud/contract/table';
