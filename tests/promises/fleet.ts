@@ -95,12 +95,9 @@ export function createFleet(start: StartingFleet): Fleet {
   let created = start.subclouds.length;
   let existing: readonly OracleSubcloud[] = start.subclouds;
   let nodes: FleetNode[] = start.nodes.map((drawn, at) => ({
+    ...{ memberships: new Map(), expected: new Map(), dueMs: null, drained: new Set<string>() },
     facts: { ...drawn.facts, nodeId: `nod_${at}`, lastSeenAt: drawn.lastSeen },
     consent: drawn.consent,
-    memberships: new Map(),
-    expected: new Map(),
-    dueMs: null,
-    drained: new Set<string>(),
   }));
 
   const reconcile: Fleet['reconcile'] = (node, order = (all) => all) =>
@@ -142,8 +139,8 @@ export function createFleet(start: StartingFleet): Fleet {
       case 'claims': {
         const facts = nodeAt(event.node)?.facts;
         // Claims are drawn around NOW; in a fleet whose clock has moved they are as much later.
-        const moved = event.claims.map((claim) => later(claim, nowMs - NOW));
-        if (facts !== undefined) change(event.node, { facts: { ...facts, claims: moved } });
+        const claims = event.claims.map((claim) => later(claim, nowMs - NOW));
+        if (facts !== undefined) change(event.node, { facts: { ...facts, claims } });
         break;
       }
       case 'consent':
@@ -247,10 +244,11 @@ export const GLOBAL_POLICY: SubcloudPolicy = {
   policy: compilePolicy(GLOBAL_SPEC),
 };
 
-const compiled = new WeakMap<OracleSubcloud['spec'], CompiledPolicy>();
-export function policyOf({ id, name, owner, spec: written }: OracleSubcloud): SubcloudPolicy {
-  const policy = compiled.get(written) ?? compilePolicy(whole(written));
-  compiled.set(written, policy);
+const compiled = new WeakMap<OracleSubcloud, CompiledPolicy>();
+export function policyOf(subcloud: OracleSubcloud): SubcloudPolicy {
+  const { id, name, owner, spec: written } = subcloud;
+  const policy = compiled.get(subcloud) ?? compilePolicy(whole(written), { owner: owner as PrincipalId });
+  compiled.set(subcloud, policy);
   const { participation, isolation, models } = written;
   const cooldownMs = durationMs(participation.cooldown);
   const allows = models.allow?.map((entry) => entry.id);
