@@ -90,15 +90,22 @@ export interface Fleet {
   reconcile(node: FleetNode, order?: (all: readonly SubcloudPolicy[]) => readonly SubcloudPolicy[]): ReconcileResult;
 }
 
+function newNode(drawn: StartingFleet['nodes'][number], at: number): FleetNode {
+  return {
+    facts: { ...drawn.facts, nodeId: `nod_${at}`, lastSeenAt: drawn.lastSeen },
+    consent: drawn.consent,
+    memberships: new Map(),
+    expected: new Map(),
+    dueMs: null,
+    drained: new Set<string>(),
+  };
+}
+
 export function createFleet(start: StartingFleet): Fleet {
   let nowMs = NOW;
   let created = start.subclouds.length;
   let existing: readonly OracleSubcloud[] = start.subclouds;
-  let nodes: FleetNode[] = start.nodes.map((drawn, at) => ({
-    ...{ memberships: new Map(), expected: new Map(), dueMs: null, drained: new Set<string>() },
-    facts: { ...drawn.facts, nodeId: `nod_${at}`, lastSeenAt: drawn.lastSeen },
-    consent: drawn.consent,
-  }));
+  let nodes: readonly FleetNode[] = start.nodes.map(newNode);
 
   const reconcile: Fleet['reconcile'] = (node, order = (all) => all) =>
     reconcileNode({
