@@ -2,7 +2,8 @@
 import type { Action } from '@subcloud/contract/routes/actions';
 import type { ControlRouteName } from '@subcloud/contract/routes/control';
 import { claimDocument, enrolment, type Fixture, manifestText, type Things } from './fixture.ts';
-import type { About } from './people.ts';
+import { PEOPLE_CALLS } from './calls-people.ts';
+import type { About, Owner } from './people.ts';
 
 export interface Input {
   readonly params?: Readonly<Record<string, string>>;
@@ -20,6 +21,14 @@ export interface Call {
   readonly refused: 'known' | 'hidden' | 'forbidden' | 'client.conflict' | 'policy.join_refused';
   /** The right to know that the thing is there; default: to read it. */
   readonly know?: Action;
+  /** Owners whose things it is about; default: both. */
+  readonly owners?: readonly Owner[];
+  /** What somebody is to this one counts too. */
+  readonly alsoOf?: Owner;
+  /** People whom the table lets through and who are refused all the same, with the reason beside. */
+  readonly not?: readonly string[] | 'all';
+  /** Brings back what the call took away. */
+  readonly after?: (fixture: Fixture, person: string) => Promise<void>;
   /** Made new for each call that changes something. `person`: who calls, `allowed`: whether it is to work. */
   readonly input: (fixture: Fixture, things: Things, person: string, allowed: boolean) => Input | Promise<Input>;
 }
@@ -56,6 +65,8 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
       return { body: person === 'join-token' ? body : { ...body, joinToken: 'scj_not-one' } };
     },
   },
+
+  ...PEOPLE_CALLS,
 
   listNodes: { ...NETWORK, input: none },
   getNode: { ...NODE, input: theNode },

@@ -32,6 +32,7 @@ export interface Things {
 
 export interface Fixture extends AsyncDisposable {
   readonly admin: Client;
+  readonly as: (person: string) => Client;
   readonly networkId: string;
   readonly hostCloud: string;
   readonly strangersNode: string;
@@ -65,6 +66,13 @@ export async function startFixture(): Promise<Fixture> {
   const credentials = new Map<string, string>([['admin-token', adminToken]]);
   const things = new Map<Owner, Things>();
   let count = 0;
+  const clients = new Map<string, Client>();
+  const as = (person: string): Client => {
+    const made =
+      clients.get(person) ?? createClient({ url: 'http://control', socketPath, credential: credentials.get(person) });
+    clients.set(person, made);
+    return made;
+  };
 
   const sql: Fixture['sql'] = (text, values) =>
     withClient(database.connectionString, async (client) => void (await client.query(text, [...values])));
@@ -131,6 +139,7 @@ export async function startFixture(): Promise<Fixture> {
 
   return {
     admin,
+    as,
     networkId,
     hostCloud,
     strangersNode,
@@ -147,7 +156,7 @@ export async function startFixture(): Promise<Fixture> {
     subcloud,
     unique,
     async [Symbol.asyncDispose]() {
-      await admin.close();
+      await Promise.all([admin, ...clients.values()].map((client) => client.close()));
       await control.stop();
       await database[Symbol.asyncDispose]();
       rmSync(dataDir, { recursive: true, force: true });

@@ -8,6 +8,7 @@ import { hashSecret, parseJoinToken } from '@subcloud/kit/secrets';
 import { generateSigningKey, signText } from '@subcloud/kit/signing';
 import type { TestNetwork, TestNode } from '@subcloud/testkit/test-network';
 import { attestingIn, seat } from './attesting.ts';
+import { peopleWrites } from './every-write-people.ts';
 
 type ReadOnly = { readonly method: 'get' } | { readonly readOnly: string };
 export type WriteName = {
@@ -85,6 +86,7 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
   };
 
   return {
+    ...peopleWrites(network, fresh, subcloud),
     createAttester: () =>
       Promise.resolve({
         body: { name: fresh(), publicKey: generateSigningKey().publicKey, facts: ['operatorSeat'] },

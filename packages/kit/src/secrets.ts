@@ -5,10 +5,18 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-export const SECRET_PREFIXES = { account: 'sck', subcloud: 'sct', join: 'scj', admin: 'sca' } as const;
+export const SECRET_PREFIXES = {
+  account: 'sck',
+  subcloud: 'sct',
+  join: 'scj',
+  admin: 'sca',
+  invitation: 'sci',
+  session: 'scs',
+  device: 'scd',
+} as const;
 export type SecretKind = keyof typeof SECRET_PREFIXES;
 
-const SECRET = /^(sck|sct|scj|sca)_([A-Za-z0-9_-]{43})([0-9a-z]{7})$/;
+const SECRET = /^(sck|sct|scj|sca|sci|scs|scd)_([A-Za-z0-9_-]{43})([0-9a-z]{7})$/;
 
 /** A new secret, for example `sck_…` with 43 characters of randomness and 7 of checksum. */
 export function newSecret(kind: SecretKind): string {

@@ -6,6 +6,7 @@ import { type TestNetwork, type TestNode, startTestNetwork } from '@subcloud/tes
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BY_ACCOUNTS } from '../every-write-people.ts';
 import { type Answer, type WriteCases, type WriteName, everyWrite, send, writeNames } from '../every-write.ts';
 
 let network: TestNetwork;
@@ -39,7 +40,7 @@ async function entriesOf(answer: Answer): Promise<AuditEntry[]> {
 }
 
 /** Its token comes from an attestation service; tests/network/nvidia.test.ts has one. */
-const ELSEWHERE: readonly WriteName[] = ['nvidiaAttestation'];
+const ELSEWHERE: readonly WriteName[] = ['nvidiaAttestation', ...BY_ACCOUNTS];
 
 test.each(writeNames.filter((name) => !ELSEWHERE.includes(name)))(
   '%s: what is acknowledged stands in the audit log, what is refused too',

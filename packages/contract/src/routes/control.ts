@@ -5,6 +5,7 @@ import { principalId, subcloudName } from '../vocabulary.ts';
 import { auditRoutes } from './audit.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
+import { peopleRoutes } from './people.ts';
 import { planRoutes } from './plan.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
@@ -34,6 +35,7 @@ export const controlRoutes = defineRoutes({
   ...planRoutes,
   ...domainsRoutes,
   ...auditRoutes,
+  ...peopleRoutes,
 
   openapi: {
     method: 'get',

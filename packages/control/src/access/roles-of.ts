@@ -94,6 +94,11 @@ function rolesFor(world: World, who: PrincipalId, resource: Resource): readonly 
 export function standing(people: People, who: PrincipalId, of: PrincipalId | null): readonly Role[] {
   if (of === null) return [];
   if (of === who) return ['self'];
+  const serves = people.accounts.get(of)?.organisation;
+  if (serves !== undefined && serves !== null) {
+    const role = people.organisations.get(serves)?.members.get(who);
+    return role === 'owner' || role === 'admin' ? [ORGANISATION_ROLES[role]] : [];
+  }
   if (of.startsWith('org:')) {
     const role = people.organisations.get(of)?.members.get(who);
     return role === undefined ? [] : [ORGANISATION_ROLES[role]];

@@ -28,6 +28,9 @@ import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { networkHandlers } from './handlers/network.ts';
+import { invitationHandlers } from './handlers/invitations.ts';
+import { orgHandlers } from './handlers/orgs.ts';
+import { ownershipHandlers } from './handlers/ownership.ts';
 import { nodeHandlers } from './handlers/nodes.ts';
 import { principalHandlers } from './handlers/principals.ts';
 import { recordHandlers } from './handlers/records.ts';
@@ -51,6 +54,9 @@ const handlers: Handlers = {
   ...planHandlers,
   ...domainsHandlers,
   ...auditHandlers,
+  ...orgHandlers,
+  ...invitationHandlers,
+  ...ownershipHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;

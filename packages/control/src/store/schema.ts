@@ -73,6 +73,42 @@ export interface Schema {
   organisations: GroupColumns;
   teams: GroupColumns & { organisation: string };
   group_members: { group_id: string; principal: string; role: string; since: number; added_by: string };
+  accounts: {
+    principal: string;
+    kind: string;
+    organisation: string | null;
+    email: string | null;
+    email_verified: boolean;
+    display_name: string | null;
+    password_hash: string | null;
+    created_at: number;
+    created_by: string;
+    disabled_at: number | null;
+  };
+  oidc_identities: { issuer: string; subject: string; principal: string; created_at: number };
+  sessions: {
+    hash: string;
+    principal: string;
+    created_at: number;
+    last_seen_at: number;
+    expires_at: number;
+  };
+  invitations: {
+    id: string;
+    token_hash: string;
+    group_id: string | null;
+    role: string | null;
+    network_role: string | null;
+    principal: string | null;
+    email: string | null;
+    created_at: number;
+    created_by: string;
+    expires_at: number;
+    answered_at: number | null;
+    answer: string | null;
+    answered_by: string | null;
+  };
+  subcloud_transfers: { subcloud_id: string; recipient: string; offered_at: number; offered_by: string };
   subcloud_delegates: { subcloud_id: string; principal: string; since: number; added_by: string };
   account_keys: TokenColumns;
   join_tokens: {

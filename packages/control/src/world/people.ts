@@ -20,7 +20,17 @@ export interface TeamRecord extends OrganisationRecord {
   readonly organisation: PrincipalId;
 }
 
+export interface AccountRecord {
+  readonly kind: 'person' | 'service';
+  /** Of a service account: whose it is. */
+  readonly organisation: PrincipalId | null;
+  readonly displayName: string | null;
+  readonly disabled: boolean;
+}
+
 export interface People {
+  /** Principals that the admin made by id alone are not among them. */
+  readonly accounts: Map<PrincipalId, AccountRecord>;
   readonly organisations: Map<PrincipalId, OrganisationRecord>;
   readonly teams: Map<PrincipalId, TeamRecord>;
   readonly networkRoles: Map<PrincipalId, NetworkRole>;
@@ -32,6 +42,7 @@ export interface People {
 
 export function nobody(): People {
   return {
+    accounts: new Map(),
     organisations: new Map(),
     teams: new Map(),
     networkRoles: new Map(),
@@ -67,6 +78,18 @@ export function setMember(
 
 export async function loadPeople(db: Database): Promise<People> {
   const people = nobody();
+  const accounts = await db
+    .selectFrom('accounts')
+    .select(['principal', 'kind', 'organisation', 'display_name', 'disabled_at'])
+    .execute();
+  for (const row of accounts) {
+    people.accounts.set(row.principal as PrincipalId, {
+      kind: row.kind as AccountRecord['kind'],
+      organisation: row.organisation as PrincipalId | null,
+      displayName: row.display_name,
+      disabled: row.disabled_at !== null,
+    });
+  }
   const organisations = await db.selectFrom('organisations').select(['id', 'display_name', 'created_at']).execute();
   for (const { id, display_name, created_at } of organisations) {
     const record = { id: id as PrincipalId, displayName: display_name, createdAtMs: created_at, members: new Map() };

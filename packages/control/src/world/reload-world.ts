@@ -25,6 +25,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.subcloudByName, fresh.subcloudByName);
   replace(world.credentials, fresh.credentials);
   replace(world.domains, fresh.domains);
+  replace(world.people.accounts, fresh.people.accounts);
   replace(world.people.organisations, fresh.people.organisations);
   replace(world.people.teams, fresh.people.teams);
   replace(world.people.groups, fresh.people.groups);
