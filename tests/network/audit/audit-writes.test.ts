@@ -68,8 +68,8 @@ test.each(writeNames.filter((name) => !ELSEWHERE.includes(name)))(
     expect(entries).toHaveLength(1);
     expect(entries[0]).toMatchObject({ version: 1, outcome: 'done', code: null, reason });
     expect(entries[0]?.actor).toMatch(isPublic ? /^join-token:jtk_/ : /^admin$/);
-    // A claim is everybody's to bring: what it is worth is in its signature.
-    const byAdmin = name === 'createClaim' ? 'caller' : 'networkAdmin';
+    // A claim is everybody's to bring (what it is worth is in its signature), and an organisation everybody's to make.
+    const byAdmin = name === 'createClaim' || name === 'createOrg' ? 'caller' : 'networkAdmin';
     expect(entries[0]?.role).toBe(isPublic ? 'join-token' : byAdmin);
   },
 );
