@@ -73,6 +73,9 @@ test('everybody else speaks TLS, and what they say of their address is ignored',
   socket.on('error', () => {});
   socket.write('PROXY TCP4 198.51.100.7 127.0.0.1 1 2\r\n');
   await ended(socket);
+  const to = { host: '127.0.0.1', port: t.gateway.port };
+  await using spoofing = await startTcpProxy({ to, preface: () => line('198.51.100.7') });
+  await expect(startPeerNode({ url: `https://127.0.0.1:${spoofing.port}`, id: 'nod_a' })).rejects.toThrow();
 });
 
 const line = (address: string): Buffer => Buffer.from(`PROXY TCP4 ${address} 127.0.0.1 4000 7700\r\n`);
