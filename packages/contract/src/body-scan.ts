@@ -36,7 +36,15 @@ export interface ScannedValue {
   readonly boolean?: boolean;
 }
 
-export type ScanFault = 'not_json' | 'not_object' | 'duplicate_key' | 'case_variant' | 'too_deep' | 'invalid_utf8';
+export type ScanFault =
+  | 'not_json'
+  | 'not_object'
+  | 'duplicate_key'
+  | 'case_variant'
+  | 'too_deep'
+  | 'invalid_utf8'
+  /** A key, number or gap beyond what json-cursor.ts takes. */
+  | 'too_long';
 
 export type ScanResult =
   | { readonly ok: true; readonly values: ReadonlyMap<string, ScannedValue> }
@@ -50,9 +58,49 @@ const tables = new WeakMap<ReadonlySet<string>, KeyTable>();
  * and must not change afterwards. Whatever the body's bytes are, the answer is a result and never a throw.
  */
 export function scanTopLevel(body: Uint8Array, keys: ReadonlySet<string>, limits: ScanLimits = {}): ScanResult {
-  const { maxDepth = MAX_BODY_DEPTH, maxStringBytes = MAX_READ_STRING_BYTES } = limits;
+  const { maxDepth = MAX_BODY_DEPTH } = limits;
+  return finish(scanning(new JsonCursor(body, maxDepth), body, keys, limits));
+}
+
+/** Bytes of hostile JSON that take about a millisecond to step over. */
+const BYTES_A_TURN = 131_072;
+
+/**
+ * The same, for bodies that could hold the process: whoever awaits it gives way to others every BYTES_A_TURN. `body`
+ * must not change meanwhile. `giveWay` resolves when it is this scan's turn again.
+ */
+export async function scanTopLevelInTurns(
+  body: Uint8Array,
+  keys: ReadonlySet<string>,
+  giveWay: () => Promise<void>,
+  limits: ScanLimits & { readonly bytesATurn?: number } = {},
+): Promise<ScanResult> {
+  const { maxDepth = MAX_BODY_DEPTH, bytesATurn = BYTES_A_TURN } = limits;
+  const cursor = new JsonCursor(body, maxDepth, true);
+  cursor.pauseAt = bytesATurn;
+  const steps = scanning(cursor, body, keys, limits);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await giveWay();
+    cursor.pauseAt = cursor.at + bytesATurn;
+  }
+}
+
+function finish(steps: Generator<void, ScanResult>): ScanResult {
+  const step = steps.next();
+  // A cursor that never pauses comes to its end in one step.
+  return step.done === true ? step.value : refusal('not_json', 0);
+}
+
+/** Yields where the cursor pauses. */
+function* scanning(
+  cursor: JsonCursor,
+  body: Uint8Array,
+  keys: ReadonlySet<string>,
+  { maxStringBytes = MAX_READ_STRING_BYTES }: ScanLimits,
+): Generator<void, ScanResult> {
   const table = tableOf(keys);
-  const cursor = new JsonCursor(body, maxDepth);
   const values = new Map<string, ScannedValue>();
   cursor.skipSpace();
   if (cursor.peek() !== OPEN_BRACE) return refusal(mayStartValue(cursor.peek()) ? 'not_object' : 'not_json', cursor.at);
@@ -61,13 +109,16 @@ export function scanTopLevel(body: Uint8Array, keys: ReadonlySet<string>, limits
   let more = !cursor.take(CLOSE_BRACE);
   while (more) {
     const keyStart = cursor.at;
-    if (!cursor.skipString()) return refusal(cursor.fault, cursor.at);
+    if (!cursor.skipKey()) return refusal(cursor.fault, cursor.at);
     const match = table.find(body, keyStart + 1, cursor.at - 1);
     if (match !== undefined && !match.exact) return refusal('case_variant', keyStart, match.key);
     if (match !== undefined && values.has(match.key)) return refusal('duplicate_key', keyStart, match.key);
     if (!cursor.skipColon()) return refusal(cursor.fault, cursor.at);
     const start = cursor.at;
-    if (!cursor.skipValue()) return refusal(cursor.fault, cursor.at);
+    while (!cursor.skipValue(1)) {
+      if (!cursor.paused) return refusal(cursor.fault, cursor.at);
+      yield;
+    }
     if (match !== undefined) values.set(match.key, { keyStart, ...read(body, start, cursor.at, maxStringBytes) });
     cursor.skipSpace();
     more = !cursor.take(CLOSE_BRACE);

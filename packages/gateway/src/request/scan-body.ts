@@ -98,5 +98,7 @@ function faultOf(reason: ScanFault, key: string | undefined): AppError {
       return new AppError('client.invalid_body');
     case 'too_deep':
       return new AppError('client.invalid_body', { message: 'The body nests too deeply.' });
+    case 'too_long':
+      return new AppError('client.invalid_body', { message: 'A key, a number or a gap in the body is too long.' });
   }
 }
