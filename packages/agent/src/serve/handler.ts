@@ -60,11 +60,12 @@ export async function handleRequest(
     lock(head, context);
     leave = place(head, context);
     body = await readBody(stream, admission, context.clock);
-    const span = checkBody(body.bytes, head.model);
-    // Asked again: a body may be a long time coming, and what was withdrawn meanwhile is withdrawn.
+    const span = await checkBody(body.bytes, head.model);
     lock(head, context);
     const picked = pickEngine(head, context);
-    const bytes = picked.name === head.model ? body.bytes : withEngineName(body.bytes, span, picked.name);
+    const bytes = picked.name === head.model ? body.bytes : await withEngineName(body.bytes, span, picked.name);
+    // Asked again, with nothing awaited after it: a body may be a long time coming, and what was withdrawn is withdrawn.
+    lock(head, context);
     report(context, head, true, 'accepted');
     await relay(stream, picked, { ...head, body: bytes }, context.clock);
   } catch (error) {

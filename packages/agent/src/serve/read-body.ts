@@ -3,6 +3,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_BODY_BYTES } from '@subcloud/contract/inference';
 import type { Clock } from '@subcloud/kit/clock';
+import { joinInTurns } from '@subcloud/kit/turns';
 import type { Admission } from './admission.ts';
 
 /** A body that is not here by then gives its place to others. */
@@ -56,7 +57,7 @@ export function readBody(
       // An aborted stream may end, too: half a body is none.
       if (stream.aborted) return;
       timeout.cancel();
-      resolve({ bytes: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts, held), release });
+      joinInTurns(parts, held).then((bytes) => resolve({ bytes, release }), fail);
     });
     stream.once('close', () => fail(new Error('the stream was closed before the body was complete')));
   });

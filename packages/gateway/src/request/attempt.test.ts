@@ -30,7 +30,7 @@ function scripted() {
   const outcome = attempt({
     link: { inFlight: 0, session: { request: () => stream } } as unknown as NodeLink,
     headers: {},
-    body: Buffer.from('{}'),
+    body: [Buffer.from('{}')],
     response,
     answer,
     clock: systemClock,

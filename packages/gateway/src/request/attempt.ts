@@ -42,7 +42,8 @@ export type AttemptOutcome =
 export interface AttemptInput {
   readonly link: NodeLink;
   readonly headers: OutgoingHttpHeaders;
-  readonly body: Buffer;
+  /** In order; rarely more than one. */
+  readonly body: readonly Buffer[];
   readonly response: ServerResponse;
   readonly answer: Answer;
   readonly clock: Clock;
@@ -98,7 +99,8 @@ class Attempt {
     this.#input.answer.onFull = this.#pause;
     cancellation.listen(this.#onAbort);
     cut.listen(this.#onCut);
-    stream.end(body);
+    for (const piece of body.slice(0, -1)) stream.write(piece);
+    stream.end(body.at(-1));
   }
 
   readonly #onResponse = (headers: IncomingHttpHeaders): void => {

@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_BODY_BYTES, SANDBOX_HEADERS } from '@subcloud/contract/inference';
+import { nextTurn } from '@subcloud/kit/turns';
 import { account } from './account.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { admit } from './admit.ts';
@@ -18,7 +19,7 @@ import { type RequestIdentity, identify } from './identify.ts';
 import { type HeldBody, readBody } from './read-body.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { resolvePool } from './resolve-pool.ts';
-import { scanBody } from './scan-body.ts';
+import { LARGE_BODY_BYTES, scanBody, scanLargeBody } from './scan-body.ts';
 import { breakStream, sendError } from './send-error.ts';
 import { type Served, serve } from './serve.ts';
 
@@ -50,7 +51,8 @@ export async function handleInference(
     headers = { ...headers, ...poolHeaders(admission.pool) };
     const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };
     held = await readBody(request, limits, active.cancellation);
-    const scanned = scanBody(held.bytes);
+    const isLarge = held.bytes.byteLength > LARGE_BODY_BYTES;
+    const scanned = isLarge ? await scanLargeBody(held.bytes, nextTurn) : scanBody(held.bytes);
     trace.model = scanned.model;
     const { path } = route;
     const { accept } = request.headers;

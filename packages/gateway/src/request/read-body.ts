@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
+import { joinInTurns } from '@subcloud/kit/turns';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Cancellation } from './cancellation.ts';
 
@@ -46,7 +47,8 @@ export function readBody(
     const onEnd = (): void => {
       cancellation.unlisten(fail);
       const only = chunks.length === 1 ? chunks[0] : undefined;
-      resolve({ bytes: only ?? Buffer.concat(chunks, heldBytes), release });
+      if (only !== undefined) return resolve({ bytes: only, release });
+      joinInTurns(chunks, heldBytes).then((bytes) => resolve({ bytes, release }), fail);
     };
     if (cancellation.reason !== undefined) return fail(cancellation.reason);
     try {

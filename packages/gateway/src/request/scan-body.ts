@@ -2,7 +2,13 @@
  * What the gateway reads of a body, without parsing it: `model`, `stream`, and whether the caller asked for usage. A body
  * that two readers could understand differently is refused here, so an engine acts on what was checked.
  */
-import { type ScanFault, type ScannedValue, scanTopLevel } from '@subcloud/contract/body-scan';
+import {
+  type ScanFault,
+  type ScanResult,
+  type ScannedValue,
+  scanTopLevel,
+  scanTopLevelInTurns,
+} from '@subcloud/contract/body-scan';
 import { AppError } from '@subcloud/contract/errors';
 import { READ_BODY_KEYS } from '@subcloud/contract/inference';
 import { modelId } from '@subcloud/contract/vocabulary';
@@ -10,17 +16,37 @@ import { modelId } from '@subcloud/contract/vocabulary';
 export interface ScannedBody {
   readonly model: string;
   readonly stream: boolean;
-  /** What goes to the node. */
-  readonly bytes: Buffer;
+  /** What goes to the node, in order: one piece, unless it is so large that putting the pieces together would take long. */
+  readonly pieces: readonly Buffer[];
+  readonly byteLength: number;
   /** The usage event was asked for by the gateway alone: the caller does not get it. */
   readonly hidesUsage: boolean;
+  /** The body as it came, what is changed of it, and where its `model` stands. */
+  readonly source: { readonly bytes: Buffer; readonly edits: readonly Edit[]; readonly model: ScannedValue };
+}
+
+/** Bytes that are put in the place of others. */
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Buffer;
 }
 
 const MAX_STREAM_OPTIONS_BYTES = 4_096;
+/** A larger body is read and changed without holding up everything else. */
+export const LARGE_BODY_BYTES = 262_144;
 
 /** Throws `client.invalid_body`, `.ambiguous_body`, `.model_required` or `.invalid_request`. */
 export function scanBody(bytes: Buffer): ScannedBody {
-  const scan = scanTopLevel(bytes, READ_BODY_KEYS);
+  return readScan(bytes, scanTopLevel(bytes, READ_BODY_KEYS));
+}
+
+/** The same, rejecting, for a body over LARGE_BODY_BYTES. */
+export async function scanLargeBody(bytes: Buffer, giveWay: () => Promise<void>): Promise<ScannedBody> {
+  return readScan(bytes, await scanTopLevelInTurns(bytes, READ_BODY_KEYS, giveWay));
+}
+
+function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   if (!scan.ok) throw faultOf(scan.reason, scan.key);
   const { values } = scan;
   if (values.has('subcloud')) {
@@ -29,8 +55,9 @@ export function scanBody(bytes: Buffer): ScannedBody {
       param: 'subcloud',
     });
   }
-  const model = values.get('model')?.string;
-  if (model === undefined) throw new AppError('client.model_required', { param: 'model' });
+  const named = values.get('model');
+  const model = named?.string;
+  if (named === undefined || model === undefined) throw new AppError('client.model_required', { param: 'model' });
   // Such a name is in no table, and it must not become a header.
   if (!modelId.safeParse(model).success) throw new AppError('routing.unknown_model', { param: 'model' });
   const streamValue = values.get('stream');
@@ -38,19 +65,31 @@ export function scanBody(bytes: Buffer): ScannedBody {
     throw new AppError('client.invalid_request', { message: '`stream` must be true or false.', param: 'stream' });
   }
   const stream = streamValue?.boolean === true;
-  if (!stream) return { model, stream, bytes, hidesUsage: false };
-  const asked = askForUsage(bytes, values.get('stream_options'));
-  return { model, stream, bytes: asked ?? bytes, hidesUsage: asked !== undefined };
+  const asked = stream ? askForUsage(bytes, values.get('stream_options')) : undefined;
+  const source = { bytes, edits: asked === undefined ? [] : [asked], model: named };
+  return { model, stream, hidesUsage: asked !== undefined, source, ...piecesOf(source) };
 }
 
 /** The same body for the network id that an alias stands for. */
 export function withModel(scanned: ScannedBody, model: string): ScannedBody {
-  const scan = scanTopLevel(scanned.bytes, READ_BODY_KEYS);
-  const span = scan.ok ? scan.values.get('model') : undefined;
-  if (span === undefined) throw new AppError('client.invalid_body');
-  const { bytes } = scanned;
-  const name = Buffer.from(JSON.stringify(model));
-  return { ...scanned, model, bytes: Buffer.concat([bytes.subarray(0, span.start), name, bytes.subarray(span.end)]) };
+  const { bytes, edits, model: named } = scanned.source;
+  const { start, end } = named;
+  const edit = { start, end, bytes: Buffer.from(JSON.stringify(model)) };
+  return { ...scanned, model, ...piecesOf({ bytes, edits: [...edits, edit] }) };
+}
+
+function piecesOf(source: Pick<ScannedBody['source'], 'bytes' | 'edits'>): Pick<ScannedBody, 'pieces' | 'byteLength'> {
+  const { bytes, edits } = source;
+  if (edits.length === 0) return { pieces: [bytes], byteLength: bytes.byteLength };
+  const pieces: Buffer[] = [];
+  let at = 0;
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
+    pieces.push(bytes.subarray(at, edit.start), edit.bytes);
+    at = edit.end;
+  }
+  pieces.push(bytes.subarray(at));
+  const byteLength = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  return { pieces: byteLength > LARGE_BODY_BYTES ? pieces : [Buffer.concat(pieces, byteLength)], byteLength };
 }
 
 function isNull(bytes: Buffer, { start, end }: ScannedValue): boolean {
@@ -59,12 +98,12 @@ function isNull(bytes: Buffer, { start, end }: ScannedValue): boolean {
 
 const ASK = Buffer.from('"stream_options":{"include_usage":true},');
 
-/** The body with `stream_options.include_usage` set; undefined where the caller set it already. */
-function askForUsage(bytes: Buffer, options: ScannedValue | undefined): Buffer | undefined {
+/** What sets `stream_options.include_usage`; undefined where the caller set it already. */
+function askForUsage(bytes: Buffer, options: ScannedValue | undefined): Edit | undefined {
   if (options === undefined) {
     // The body has at least `model`, so a comma may follow.
     const first = bytes.indexOf('{') + 1;
-    return Buffer.concat([bytes.subarray(0, first), ASK, bytes.subarray(first)]);
+    return { start: first, end: first, bytes: ASK };
   }
   const { start, end } = options;
   const wrong = new AppError('client.invalid_request', {
@@ -76,7 +115,7 @@ function askForUsage(bytes: Buffer, options: ScannedValue | undefined): Buffer |
   if (given !== null && (typeof given !== 'object' || Array.isArray(given))) throw wrong;
   if (given !== null && (given as Record<string, unknown>)['include_usage'] === true) return undefined;
   const changed = JSON.stringify({ ...given, include_usage: true });
-  return Buffer.concat([bytes.subarray(0, start), Buffer.from(changed), bytes.subarray(end)]);
+  return { start, end, bytes: Buffer.from(changed) };
 }
 
 function faultOf(reason: ScanFault, key: string | undefined): AppError {

@@ -60,8 +60,8 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   const { active } = input;
   let { scanned } = input;
   const tried: string[] = [];
-  const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.bytes.byteLength });
-  const mayRetry = scanned.bytes.byteLength <= MAX_RETRIED_BODY_BYTES;
+  const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.byteLength });
+  const mayRetry = scanned.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
   active.timeout = nodeTimeout;
   for (;;) {
@@ -76,7 +76,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const outcome = await attempt({
       link: picked.chosen.link,
       headers: nodeHeaders({ ...input, scanned }, admission, picked),
-      body: scanned.bytes,
+      body: scanned.pieces,
       response: input.response,
       answer,
       clock: deps.clock,
@@ -164,7 +164,7 @@ function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick): Out
     ':method': 'POST',
     ':path': input.path,
     'content-type': 'application/json',
-    'content-length': input.scanned.bytes.byteLength,
+    'content-length': input.scanned.byteLength,
     ...(input.accept === undefined ? {} : { accept: input.accept }),
     [LINK_HEADERS.pool]: picked.chosen.member.pool,
     [LINK_HEADERS.table]: String(admission.table.version),
