@@ -1,7 +1,10 @@
 /** Bodies at the limit, made to hurt: the gateway stays with everybody else. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { IncomingMessage } from 'node:http';
 import { MODEL, poolRow, startTestGateway } from '@subcloud/testkit/test-gateway';
 import { expect, test } from 'vitest';
 
+const REQUEST_STARTS = 'http.server.request.start';
 const MIB = 1_048_576;
 const filled = (unit: string, before: string, after: string): Buffer =>
   Buffer.concat([
@@ -17,25 +20,28 @@ test.each([
 ])(
   '31 MiB of %s leave others their turns, and arrive whole with what was changed in them',
   async (_name, body) => {
-    await using t = await startTestGateway();
+    let dispatched = 0;
+    await using t = await startTestGateway({ observe: { onDispatch: () => dispatched++ } });
     const alias = 'short';
     await t.publish([poolRow('global', { aliases: { [alias]: MODEL } })]);
     const node = await t.node({});
     const before = body.toString('latin1', 0, 60).replace(`"${MODEL}"`, `"${alias}"`);
     const sent = Buffer.concat([Buffer.from(before), body.subarray(60)]);
+    // From the body's last byte at the gateway, its reading takes at least as many turns as it has pieces.
+    const whole = Promise.withResolvers<void>();
+    const watch = (message: unknown): void => {
+      (message as { request: IncomingMessage }).request.once('end', () => whole.resolve());
+    };
+    subscribe(REQUEST_STARTS, watch);
+    const { answer } = t.open({ body: sent });
+    await whole.promise;
+    unsubscribe(REQUEST_STARTS, watch);
     let turns = 0;
-    let scanned = false;
-    // Once the body is here, its reading takes at least as many turns as it has pieces.
-    const { request, answer } = t.open({ body: sent });
-    request.once('finish', () => {
-      const count = (): void => {
-        turns++;
-        if (!scanned) setImmediate(count);
-      };
-      setImmediate(count);
-    });
+    while (dispatched === 0) {
+      turns++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     const reply = await answer;
-    scanned = true;
     expect(reply.statusCode).toBe(200);
     reply.resume();
     expect(turns).toBeGreaterThan(sent.byteLength / 200_000);
