@@ -36,6 +36,8 @@ export interface Call {
 const NETWORK = { about: 'network', refused: 'forbidden' } as const;
 const SUBCLOUD = { about: 'subcloud', refused: 'known', know: 'subcloud.read' } as const;
 const NODE = { about: 'node', refused: 'known', know: 'node.read' } as const;
+/** Of the owner, to a Subcloud of somebody else. */
+const BINDING = { about: 'principal', refused: 'known', know: 'binding.read' } as const;
 const TOO_OLD = { ifRevision: 99 } as const;
 
 const none = (): Input => ({});
@@ -50,6 +52,15 @@ async function newClaim({ admin, networkId }: Fixture, { attester, node }: Thing
   const document = claimDocument(networkId, attester, node);
   const { claim } = await admin.call('createClaim', { body: { document } });
   return { params: { id: claim.id } };
+}
+
+async function newBinding({ admin, subcloud }: Fixture, { owner }: Things): Promise<Input> {
+  const name = await subcloud('user:admin');
+  const spec = { access: { binding: [owner] } };
+  const manifest = JSON.stringify({ ...JSON.parse(manifestText(name, 'user:admin')), spec });
+  await admin.call('applySubcloud', { params: { name }, body: { manifest } });
+  const { items } = await admin.call('listBindings', { query: { subcloud: name } });
+  return { params: { id: items[0]?.id ?? '' } };
 }
 
 export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
@@ -169,6 +180,10 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
       return { params: { name: subcloud, id } };
     },
   },
+  listBindings: { ...NETWORK, input: none },
+  acceptBinding: { ...BINDING, input: newBinding },
+  declineBinding: { ...BINDING, input: newBinding },
+  endBinding: { ...BINDING, input: newBinding },
   applyNetwork: {
     ...NETWORK,
     input: () => ({

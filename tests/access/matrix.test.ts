@@ -65,6 +65,7 @@ test('every action is of a route, or is named here with its use', () => {
     'invitation.read',
     'key.read',
     'joinToken.read',
+    'binding.read',
     'claim.sign',
   ]);
 });

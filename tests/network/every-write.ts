@@ -18,6 +18,9 @@ export type WriteName = {
 /** Prepares what the call needs and returns its input. Each call of a case prepares anew. */
 export type WriteCases = { readonly [Name in WriteName]: () => Promise<ClientInputOf<ControlRoutes[Name]>> };
 
+/** Nobody's traffic moves without their own yes, so these are sent with the key of `user:admin`: the admin token may not. */
+export const OWN_YES: ReadonlySet<WriteName> = new Set(['acceptBinding', 'declineBinding']);
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -85,8 +88,13 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
     return labels.id;
   };
 
+  const binding = (): Promise<string> => newBinding(network, fresh());
+
   return {
     ...peopleWrites(network, fresh, subcloud),
+    acceptBinding: async () => ({ params: { id: await binding() } }),
+    declineBinding: async () => ({ params: { id: await binding() } }),
+    endBinding: async () => ({ params: { id: await binding() } }),
     createAttester: () =>
       Promise.resolve({
         body: { name: fresh(), publicKey: generateSigningKey().publicKey, facts: ['operatorSeat'] },
@@ -169,4 +177,18 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
     },
     putPlaces: () => Promise.resolve({ body: { places: [{ cidr: '127.0.1.0/24', country: 'DE' }] } }),
   };
+}
+
+/** Offered to `user:admin`, who is bound nowhere. */
+async function newBinding(network: TestNetwork, name: string): Promise<string> {
+  const owner = 'org:offers';
+  const { admin } = network;
+  await network.principal(owner);
+  const { items } = await admin.call('listBindings', {});
+  for (const { id, state } of items) if (state === 'active') await admin.call('endBinding', { params: { id } });
+  const spec = { access: { binding: ['user:admin'] } };
+  const manifest = JSON.stringify({ apiVersion: 'subcloud/v1', kind: 'Subcloud', metadata: { name, owner }, spec });
+  await admin.call('applySubcloud', { params: { name }, body: { manifest } });
+  const offered = await admin.call('listBindings', { query: { subcloud: name } });
+  return offered.items[0]?.id ?? '';
 }

@@ -9,6 +9,10 @@ import { addAttesterRevoke } from './commands/attester-revoke.ts';
 import { addAuditExport } from './commands/audit-export.ts';
 import { addAuditList } from './commands/audit-list.ts';
 import { addAuditVerify } from './commands/audit-verify.ts';
+import { addBindingAccept } from './commands/binding-accept.ts';
+import { addBindingDecline } from './commands/binding-decline.ts';
+import { addBindingEnd } from './commands/binding-end.ts';
+import { addBindingList } from './commands/binding-list.ts';
 import { addChat } from './commands/chat.ts';
 import { addClaimList } from './commands/claim-list.ts';
 import { addClaimRevoke } from './commands/claim-revoke.ts';
@@ -80,6 +84,11 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['attester', 'who may attest facts', [addAttesterCreate, addAttesterList, addAttesterRevoke]],
   ['claim', 'what is said of nodes, and by whom', [addClaimList, addClaimRevoke]],
   ['member', "a Subcloud's members", [addMemberList, addMemberInvite, addMemberRemove]],
+  [
+    'binding',
+    'whose whole traffic goes to one Subcloud',
+    [addBindingList, addBindingAccept, addBindingDecline, addBindingEnd],
+  ],
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],

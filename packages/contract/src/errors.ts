@@ -47,7 +47,7 @@ export const ERROR_CODES = {
     status: 400,
     type: 'invalid_request_error',
     summary: 'The request names two different Subclouds.',
-    advice: 'Name one: in the path, or in the x-subcloud header.',
+    advice: 'Name one: in the path, by host, or in the x-subcloud header.',
   },
   'client.unauthenticated': {
     status: 401,
@@ -114,7 +114,20 @@ export const ERROR_CODES = {
     status: 403,
     type: 'permission_error',
     summary: 'The Subcloud does not admit this caller.',
-    advice: 'Ask its owner for a token.',
+    advice: 'Ask its owner for a token or a place in its whitelist; from a range of addresses, call from inside it.',
+  },
+  'policy.bound_elsewhere': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'All traffic of this caller is bound to another Subcloud.',
+    advice:
+      'Leave the name out: the request then goes where the caller is bound. An admin of who is bound can end that with `subcloud binding end`.',
+  },
+  'policy.binding_conflict': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'Two groups of this caller are bound to different Subclouds.',
+    advice: 'An admin of one of them ends its binding, or the account itself is bound to one.',
   },
   'policy.join_refused': {
     status: 403,

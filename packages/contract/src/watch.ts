@@ -157,8 +157,8 @@ export const decisionRecord = z.strictObject({
   atMs: z.int().nonnegative(),
   principal: z.string().max(160).nullable(),
   pool: z.string().max(63).nullable(),
-  /** Which of token, path, header or default named the pool. */
-  poolBy: z.enum(['path', 'header', 'token', 'default']).nullable(),
+  /** What named the pool. */
+  poolBy: z.enum(['path', 'host', 'header', 'binding', 'token', 'default']).nullable(),
   revision: z.int().nonnegative().nullable(),
   effectiveHash: z.string().max(64).nullable(),
   tableVersion: z.int().nonnegative(),

@@ -10,6 +10,7 @@ import { NO_CONSENT } from '@subcloud/policy/consent';
 import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
+import { poolAccess } from './compile/access-rows.ts';
 import { desiredOf, drainedOf } from './compile/desired.ts';
 import type { PublishedTable } from './compile/published-table.ts';
 import { type MembershipChange, type ReconcileResult, type Verdict, reconcileNode } from './membership/reconcile.ts';
@@ -254,7 +255,7 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
     revision: subcloud.revision,
     effectiveHash: subcloud.effectiveHash,
     isolation: subcloud.isolation,
-    access: subcloud.access,
+    access: poolAccess(subcloud.access),
     ...(subcloud.policy.models.exactIds === null ? {} : { models: [...subcloud.policy.models.exactIds] }),
     ...(subcloud.policy.models.aliases.size === 0
       ? {}

@@ -40,6 +40,14 @@ export const gatewayOptions = {
     help: 'Ranges in CIDR form, comma between, of the proxies in front: PROXY protocol and X-Forwarded-For count from there, plain HTTP too.',
   },
   publicUrl: { schema: z.url().max(512).optional(), help: 'URL by which agents and callers reach this gateway.' },
+  domain: {
+    schema: z
+      .string()
+      .max(190)
+      .regex(/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, 'must be a domain name in lower case')
+      .optional(),
+    help: 'Domain below which each Subcloud has a host of its name (NAME.DOMAIN).',
+  },
   maxBufferedBytes: {
     schema: z.coerce.number().int().min(1_048_576).default(268_435_456),
     help: 'Bytes of request bodies held at once, over all callers.',

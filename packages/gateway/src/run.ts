@@ -172,6 +172,7 @@ function wire(options: GatewayRunOptions) {
     active,
     budget,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    domain: config.domain,
     journal: {
       append(record, written) {
         metrics.counted(record);

@@ -81,9 +81,8 @@ export const accessClause = z.strictObject({
     .array(boundId)
     .min(1)
     .max(256)
-    .refine((ids) => new Set(ids).size === ids.length, 'names one twice')
+    .refine((ids) => new Set(ids).size === ids.length, 'must name each once')
     .optional(),
-  limits: accessLimits.optional(),
 });
 export type AccessClause = z.infer<typeof accessClause>;
 

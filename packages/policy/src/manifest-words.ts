@@ -66,6 +66,32 @@ const NODES: Words = {
   where: 'CEL over the facts of the node, for what has no clause, for example node.labels.rack != "r7".',
   maxAge: 'Measured facts older than this are not known. Default: 10m.',
 };
+const LIMITS = {
+  requestsPerMinute: 'Requests; a bucket that holds those of one minute.',
+  tokensPerMinute: 'Tokens of prompts and answers; a bucket that holds those of one minute.',
+  concurrent: 'Requests at the same time.',
+  tokensPerDay: 'Tokens of a day in UTC.',
+};
+const ACCESS: Words = {
+  '': 'Who may call; without tokens, whitelist and binding any account of the network.',
+  require: 'any: one of tokens, whitelist and binding suffices. all: each that is present must hold. Default: any.',
+  tokens: 'True: holders of tokens issued for this Subcloud. Default: false.',
+  whitelist: {
+    '': 'Who is in any of the lists of names, and, where there are ranges, calls from inside; all empty admits nobody.',
+    accounts: 'Accounts, as user:ID.',
+    teams: 'Members of these teams, as team:ORG/ID.',
+    orgs: 'Members of these organisations, as org:ID.',
+    cidrs: 'Address ranges that callers must be inside; alone they admit any account from inside.',
+  },
+  binding:
+    'All traffic of these goes here and nowhere else, once they accept: user:ID, team:ORG/ID, org:ID or token:ID.',
+  limits: {
+    '': 'What each caller may use.',
+    ...LIMITS,
+    total: { '': 'What all callers together may use.', ...LIMITS },
+    dryRun: 'True: counts what would be refused, and refuses nothing. Default: false.',
+  },
+};
 const TESTS: Words = {
   '': 'Must hold for an apply to be accepted.',
   name: 'What the test shows.',
@@ -133,14 +159,14 @@ const SUBCLOUD: Words = {
       cooldown: 'How long before a node that left or was suspended returns. Default: 10m.',
     },
     isolation: 'shared: members also serve other pools. isolate: not the global one. Default: shared.',
-    access: { '': 'Who may call.', tokens: 'True: holders of tokens issued for this Subcloud. Default: false.' },
+    access: ACCESS,
     tests: TESTS,
   },
 };
 const NETWORK: Words = {
   ...HEAD,
   metadata: { '': 'The name is global.', name: 'global, and may be left out.' },
-  spec: { '': 'What holds in the pool global.', models: MODELS, nodes: NODES, tests: TESTS },
+  spec: { '': 'What holds in the pool global.', models: MODELS, nodes: NODES, access: ACCESS, tests: TESTS },
 };
 
 /** The sentence for a dotted path (`spec.models.allow[].id`); undefined where there is none. */

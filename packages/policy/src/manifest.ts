@@ -3,6 +3,7 @@
  * by name: nothing is accepted and ignored.
  */
 import * as z from 'zod';
+import { OPEN_ACCESS, accessClause } from './access.ts';
 import { principalId, subcloudName } from './consent.ts';
 import { CLAIM_SOURCES } from './facts.ts';
 import { GPU_NAMES } from './gpu-names.ts';
@@ -156,14 +157,14 @@ export const subcloudManifest = z.strictObject({
       })
       .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
     isolation: z.enum(['shared', 'isolate']).default('shared'),
-    access: z.strictObject({ tokens: z.boolean().default(false) }).default({ tokens: false }),
+    access: accessClause.default(OPEN_ACCESS),
     tests: policyTests.default([]),
   }),
 });
 export type SubcloudManifest = z.infer<typeof subcloudManifest>;
 export type SubcloudSpec = SubcloudManifest['spec'];
 
-/** The Network manifest governs the pool `global`: which models and which nodes of those whose operators permit it. */
+/** The Network manifest governs the pool `global`: which models, which nodes of those whose operators permit it, and which callers. */
 export const networkManifest = z.strictObject({
   apiVersion: z.literal('subcloud/v1'),
   kind: z.literal('Network'),
@@ -172,9 +173,10 @@ export const networkManifest = z.strictObject({
     .strictObject({
       models: modelsClause.default(ANY_MODEL),
       nodes: nodesClause.default(ANY_NODE),
+      access: accessClause.default(OPEN_ACCESS),
       tests: policyTests.default([]),
     })
-    .default({ models: ANY_MODEL, nodes: ANY_NODE, tests: [] }),
+    .default({ models: ANY_MODEL, nodes: ANY_NODE, access: OPEN_ACCESS, tests: [] }),
 });
 export type NetworkManifest = z.infer<typeof networkManifest>;
 export const GLOBAL_POOL = 'global';
@@ -185,6 +187,6 @@ export const GLOBAL_SPEC: SubcloudSpec = {
   nodes: ANY_NODE,
   participation: { mode: 'open', autoJoin: true, cooldown: '0s' },
   isolation: 'shared',
-  access: { tokens: false },
+  access: OPEN_ACCESS,
   tests: [],
 };

@@ -7,14 +7,11 @@ export const NOT_ENFORCED: Readonly<Record<'Subcloud' | 'Network', ReadonlySet<s
     'spec.sla',
     'spec.participation.admit',
     'spec.participation.probation',
-    'spec.access.require',
-    'spec.access.whitelist',
-    'spec.access.binding',
     'spec.access.limits',
     'spec.routing',
     'spec.apis',
   ]),
-  Network: new Set(['spec.sla', 'spec.access', 'spec.routing', 'spec.isolation']),
+  Network: new Set(['spec.sla', 'spec.access.limits', 'spec.routing', 'spec.isolation']),
 };
 
 /** Values that the format defines and this build does not enforce, by path. */

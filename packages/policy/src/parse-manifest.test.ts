@@ -59,7 +59,7 @@ spec:
           },
           participation: { mode: 'open', autoJoin: true, cooldown: '10m' },
           isolation: 'isolate',
-          access: { tokens: true },
+          access: { require: 'any', tokens: true },
           tests: [],
         },
       },
@@ -75,7 +75,7 @@ spec:
           nodes: {},
           participation: { mode: 'private', autoJoin: false },
           isolation: 'shared',
-          access: { tokens: false },
+          access: { require: 'any', tokens: false },
         },
       },
     });

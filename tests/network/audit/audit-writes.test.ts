@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BY_ACCOUNTS } from '../every-write-people.ts';
-import { type Answer, type WriteCases, type WriteName, everyWrite, send, writeNames } from '../every-write.ts';
+import { type Answer, type WriteCases, type WriteName, OWN_YES, everyWrite, send, writeNames } from '../every-write.ts';
 
 let network: TestNetwork;
 let node: TestNode;
@@ -59,7 +59,7 @@ test.each(writeNames.filter((name) => !ELSEWHERE.includes(name)))(
     }
     const reason = `because of ${name} – ünïcode`;
     const done = await send(network, name, await cases[name](), {
-      ...(isPublic ? {} : { credential: adminToken }),
+      ...(isPublic ? {} : { credential: OWN_YES.has(name) ? network.apiKey : adminToken }),
       headers: { 'x-subcloud-reason': encodeURIComponent(reason) },
     });
     answers.push(done);
@@ -67,10 +67,10 @@ test.each(writeNames.filter((name) => !ELSEWHERE.includes(name)))(
     const entries = await entriesOf(done);
     expect(entries).toHaveLength(1);
     expect(entries[0]).toMatchObject({ version: 1, outcome: 'done', code: null, reason });
-    expect(entries[0]?.actor).toMatch(isPublic ? /^join-token:jtk_/ : /^admin$/);
+    expect(entries[0]?.actor).toMatch(isPublic ? /^join-token:jtk_/ : OWN_YES.has(name) ? /^user:admin$/ : /^admin$/);
     // A claim is everybody's to bring (what it is worth is in its signature), and an organisation everybody's to make.
     const byAdmin = name === 'createClaim' || name === 'createOrg' ? 'caller' : 'networkAdmin';
-    expect(entries[0]?.role).toBe(isPublic ? 'join-token' : byAdmin);
+    expect(entries[0]?.role).toBe(isPublic ? 'join-token' : OWN_YES.has(name) ? 'self' : byAdmin);
   },
 );
 

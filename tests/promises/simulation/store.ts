@@ -52,6 +52,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     people: nobody(),
     revokedStatements: new Map(),
     domains: new Map(),
+    bindings: new Map(),
     links: new Map(),
   };
 }

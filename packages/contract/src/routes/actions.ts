@@ -61,6 +61,12 @@ export const ACTIONS = [
   'token.list',
   'token.revoke',
 
+  'binding.list',
+  'binding.read',
+  'binding.accept',
+  'binding.decline',
+  'binding.end',
+
   'attester.create',
   'attester.list',
   'attester.revoke',

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from '../documents.ts';
 import { principalId, subcloudName } from '../vocabulary.ts';
 import { auditRoutes } from './audit.ts';
+import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
 import { peopleRoutes } from './people.ts';
@@ -36,6 +37,7 @@ export const controlRoutes = defineRoutes({
   ...domainsRoutes,
   ...auditRoutes,
   ...peopleRoutes,
+  ...bindingsRoutes,
 
   openapi: {
     method: 'get',

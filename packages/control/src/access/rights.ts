@@ -106,6 +106,13 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'token.list': [...RUNS_SUBCLOUD, 'orgMember', 'teamMember', 'auditor'],
   'token.revoke': RUNS_SUBCLOUD,
 
+  // Of who is bound, and of the Subcloud. Nobody's traffic moves without their own yes: not even the network's admin says it.
+  'binding.list': ['caller'],
+  'binding.read': ['self', ...SEES_SUBCLOUD],
+  'binding.accept': ['self', ...ADMINS],
+  'binding.decline': ['self', ...ADMINS],
+  'binding.end': ['self', ...RUNS_SUBCLOUD],
+
   'attester.create': OWN,
   'attester.list': ['caller'],
   'attester.revoke': OWN,

@@ -8,6 +8,7 @@ import type * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import type { RouteSpec } from '@subcloud/contract/routes/route';
+import { withdrawalStatus } from '@subcloud/contract/routes/withdrawal-status';
 import { newId } from '@subcloud/kit/clock';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
@@ -21,6 +22,7 @@ import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
 import { auditHandlers } from './handlers/audit.ts';
+import { bindingHandlers } from './handlers/bindings.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
 import { planHandlers } from './handlers/plan.ts';
@@ -57,6 +59,7 @@ const handlers: Handlers = {
   ...orgHandlers,
   ...invitationHandlers,
   ...ownershipHandlers,
+  ...bindingHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;
@@ -122,7 +125,7 @@ export function createApi(options: {
       const output = isWrite(spec)
         ? await write(request, c.req.path, (writing) => handle({ ...context, loop: writing }))
         : await handle(context);
-      return c.json(output as object, spec.status);
+      return c.json(output as object, withdrawalStatus(spec.status, spec.response, output));
     });
   }
   const docs = docsPage(context.version);

@@ -5,6 +5,7 @@
 import { ERROR_CODES, type ErrorCodeName } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import { COMMON_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
+import { carriesWithdrawal } from '@subcloud/contract/routes/withdrawal-status';
 import * as z from 'zod';
 
 const errorEnvelope = z.strictObject({
@@ -16,6 +17,8 @@ const errorEnvelope = z.strictObject({
     details: z.unknown(),
   }),
 });
+
+const UNCONFIRMED = 'Stored; the gateways under `outstanding` may still go by the old rule until their leases end';
 
 type Json = Record<string, unknown>;
 
@@ -58,6 +61,9 @@ function operation(name: string, route: RouteSpec): Json {
       : { requestBody: { required: true, content: json(schemaOf(route.body, 'input')) } }),
     responses: {
       [route.status]: { description: route.summary, content: json(schemaOf(route.response, 'output')) },
+      ...(carriesWithdrawal(route.response)
+        ? { 202: { description: UNCONFIRMED, content: json(schemaOf(route.response, 'output')) } }
+        : {}),
       ...errorResponses(route.errors),
     },
   };

@@ -1,6 +1,8 @@
 /** Puts a prepared revision in force: what apply and rollback share. Runs inside a turn of the loop. */
 import { AppError } from '@subcloud/contract/errors';
 import { type Actor, actorName } from '../access/actor.ts';
+import { followManifest } from '../bindings/bindings.ts';
+import { applyBindings, saveBindings } from '../bindings/save-bindings.ts';
 import type { AuditedChange } from '../audit/audited.ts';
 import type { Transaction } from '../loop.ts';
 import { scopeOf } from '../plan/plan.ts';
@@ -30,7 +32,7 @@ export async function storeRevision(
   request: RevisionRequest,
   actor: Actor,
 ): Promise<AuditedChange<Applied>> {
-  const { loop, clock } = context;
+  const { loop, clock, pass } = context;
   const { name, ifRevision, maxLeavePercent } = request;
   const nowMs = clock.nowMs();
   const prepared = prepareRevision(loop.world, actor, name, request.source, nowMs);
@@ -54,6 +56,8 @@ export async function storeRevision(
     };
   if (maxLeavePercent !== undefined) await requireFewLeave(context, prepared, maxLeavePercent);
   await insertRevision(tx, prepared, actor, nowMs);
+  const bindings = followManifest(loop.world, record, actorName(actor), nowMs);
+  await saveBindings(tx, bindings, actorName(actor), nowMs);
   const change = existing === undefined ? 'created' : 'updated';
   const scope = scopeOf({ before: existing ?? null, after: record });
   await insertEvents(
@@ -78,6 +82,7 @@ export async function storeRevision(
     apply: (world) => {
       world.subclouds.set(record.id, record);
       world.subcloudByName.set(name, record.id);
+      applyBindings(world, pass.table, bindings);
     },
   };
 }

@@ -1,17 +1,55 @@
 /** What the table says of credentials and of those whom they act for. */
-import { type CredentialRow, type PrincipalRow, rowKey } from '@subcloud/contract/table';
+import { type CredentialRow, type PoolAccess, type PrincipalRow, rowKey } from '@subcloud/contract/table';
+import type { AccessClause, BoundId } from '@subcloud/policy/access';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import { activeBinding } from '../bindings/bindings.ts';
 import { groupsOf } from '../world/groups.ts';
 import type { World } from '../world/world.ts';
 import type { PublishedTable } from './published-table.ts';
 
+/** One object for each clause: the table compares and sends what has changed, and most passes change no access. Pure. */
+export function poolAccess(clause: AccessClause): PoolAccess {
+  const known = compiled.get(clause);
+  if (known !== undefined) return known;
+  const { require, tokens, whitelist, binding } = clause;
+  const access: PoolAccess = {
+    ...(require === 'all' ? { require } : {}),
+    tokens,
+    ...(whitelist === undefined
+      ? {}
+      : {
+          whitelist: {
+            principals: [...whitelist.accounts, ...whitelist.teams, ...whitelist.orgs],
+            cidrs: whitelist.cidrs,
+          },
+        }),
+    ...(binding === undefined ? {} : { binding: true as const }),
+  };
+  compiled.set(clause, access);
+  return access;
+}
+const compiled = new WeakMap<AccessClause, PoolAccess>();
+
 /** Undefined: it belongs to nobody and is not bound, so it needs no row. Pure. */
 export function principalRow(world: World, id: PrincipalId): PrincipalRow | undefined {
   const groups = groupsOf(world, id);
-  return groups.length === 0 ? undefined : { id, groups: [...groups].sort() };
+  const binding = boundPool(world, id);
+  if (groups.length === 0 && binding === undefined) return undefined;
+  return { id, groups: [...groups].sort(), ...(binding === undefined ? {} : { binding }) };
 }
 
-/** After what `principalRow` reads of this principal has changed. */
+/** Name of the pool that the principal or credential itself is bound to. */
+function boundPool(world: World, bound: BoundId): string | undefined {
+  const record = activeBinding(world, bound);
+  return record === undefined ? undefined : world.subclouds.get(record.subcloudId)?.name;
+}
+
+function credentialRow(world: World, credential: CredentialRow): CredentialRow {
+  const binding = boundPool(world, `token:${credential.id}`);
+  return binding === undefined ? credential : { ...credential, binding };
+}
+
+/** After what `principalRow` reads of this principal has changed: what it belongs to, what it is bound to. */
 export function stagePrincipal(world: World, table: PublishedTable, id: PrincipalId): void {
   table.stage('principal', rowKey.principal(id), principalRow(world, id));
 }
@@ -21,8 +59,9 @@ export function stageCredential(
   world: World,
   table: PublishedTable,
   hash: string,
-  row: CredentialRow | undefined,
+  credential: CredentialRow | undefined,
 ): void {
+  const row = credential === undefined ? undefined : credentialRow(world, credential);
   table.stage('credential', rowKey.credential(hash), row);
   if (row !== undefined) stagePrincipal(world, table, row.principal);
 }
@@ -30,11 +69,14 @@ export function stageCredential(
 /** All credentials and principals as rows, and none besides. */
 export function stageAccess(world: World, table: PublishedTable): void {
   const principals = new Set([...world.credentials.values()].map(({ principal }) => principal));
+  for (const { bound } of world.bindings.values())
+    if (!bound.startsWith('token:')) principals.add(bound as PrincipalId);
   for (const key of table.rows.keys()) {
     if (key.startsWith('credential/') && !world.credentials.has(key.slice('credential/'.length)))
       table.stage('credential', key, undefined);
     if (key.startsWith('principal/')) principals.add(key.slice('principal/'.length) as PrincipalId);
   }
-  for (const [hash, row] of world.credentials) table.stage('credential', rowKey.credential(hash), row);
+  for (const [hash, credential] of world.credentials)
+    table.stage('credential', rowKey.credential(hash), credentialRow(world, credential));
   for (const id of principals) stagePrincipal(world, table, id);
 }

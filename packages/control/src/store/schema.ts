@@ -154,6 +154,14 @@ export interface Schema {
     drains_to: string | null;
   };
   subcloud_tokens: TokenColumns & { subcloud_id: string };
+  bindings: {
+    id: string;
+    subcloud_id: string;
+    bound: string;
+    state: string;
+    since: number;
+    changed_by: string;
+  };
   node_documents: {
     node_id: string;
     epoch: number;

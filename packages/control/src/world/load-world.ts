@@ -5,6 +5,7 @@ import type { PlaceRegistry } from '@subcloud/policy/place-registry';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { signedDocument, nodeDocument } from '@subcloud/contract/documents';
 import type { CredentialRow } from '@subcloud/contract/table';
+import type { BindingRecord } from '../bindings/bindings.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import { type PoolModels, drainingTerms, termsOf } from '../compile/sequence.ts';
 import type { Database } from '../store/database.ts';
@@ -29,6 +30,7 @@ export async function loadWorld(db: Database): Promise<World> {
     revokedStatements: new Map(),
     domains: await loadDomains(db),
     people: await loadPeople(db),
+    bindings: await loadBindings(db),
     links: new Map(),
   };
   await loadSubclouds(db, world);
@@ -75,6 +77,27 @@ async function loadDomains(db: Database): Promise<Map<string, DomainRecord>> {
         unclear: row.unclear,
         createdAtMs: row.created_at,
         createdBy: row.created_by,
+      },
+    ]),
+  );
+}
+
+async function loadBindings(db: Database): Promise<Map<string, BindingRecord>> {
+  const rows = await db
+    .selectFrom('bindings')
+    .select(['id', 'subcloud_id', 'bound', 'state', 'since', 'changed_by'])
+    .where('state', '!=', 'ended')
+    .execute();
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      {
+        id: row.id,
+        subcloudId: row.subcloud_id,
+        bound: row.bound as BindingRecord['bound'],
+        state: row.state as BindingRecord['state'],
+        sinceMs: row.since,
+        changedBy: row.changed_by,
       },
     ]),
   );

@@ -31,6 +31,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.people.groups, fresh.people.groups);
   replace(world.people.networkRoles, fresh.people.networkRoles);
   replace(world.people.delegates, fresh.people.delegates);
+  replace(world.bindings, fresh.bindings);
   world.places = fresh.places;
   replace(world.attesters, fresh.attesters);
   replace(world.audits, fresh.audits);

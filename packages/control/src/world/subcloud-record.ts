@@ -91,7 +91,7 @@ export function networkRecord(
     labels: {},
     allows: manifest.spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: GLOBAL_SPEC.isolation,
-    access: GLOBAL_SPEC.access,
+    access: manifest.spec.access,
     policy,
   };
 }

@@ -5,11 +5,13 @@
  */
 import type { SignedDocument } from '@subcloud/contract/documents';
 import type { CredentialRow } from '@subcloud/contract/table';
+import type { AccessClause } from '@subcloud/policy/access';
 import type { Consent } from '@subcloud/policy/consent';
 import type { CompiledPolicy } from '@subcloud/policy/decide';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
 import type { NetworkManifest, SubcloudManifest } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import type { BindingRecord } from '../bindings/bindings.ts';
 import type { RevokedStatement } from '../facts/claims.ts';
 import type { PoolModels } from '../compile/sequence.ts';
 import type { Membership } from '../membership/reconcile.ts';
@@ -85,7 +87,7 @@ export interface SubcloudRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly allows: readonly string[];
   readonly isolation: 'shared' | 'isolate';
-  readonly access: { readonly tokens: boolean };
+  readonly access: AccessClause;
   readonly policy: CompiledPolicy;
 }
 
@@ -130,6 +132,8 @@ export interface World {
   /** Places that people have named, by id. */
   readonly domains: Map<string, DomainRecord>;
   readonly people: People;
+  /** Live bindings by id: offered, active, declined. */
+  readonly bindings: Map<string, BindingRecord>;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
 }

@@ -14,6 +14,7 @@ import { identityHeaders, poolHeaders } from './answer-headers.ts';
 import { passableHeaders } from './attempt.ts';
 import { credentialHash } from './authenticate.ts';
 import { Cancellation } from './cancellation.ts';
+import { clientAddress } from '../front/client-address.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import { type RequestIdentity, identify } from './identify.ts';
 import { type HeldBody, readBody } from './read-body.ts';
@@ -43,10 +44,10 @@ export async function handleInference(
   let held: HeldBody | undefined;
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
-    const choice = resolvePool(request, route.poolName);
-    const hash = credentialHash(request.headers);
-    const admission = admit(deps.present, hash, choice);
-    active.credentialHash = hash;
+    const choice = resolvePool(request, route.poolName, deps.domain);
+    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request) };
+    const admission = admit(deps.present, caller);
+    active.credentialHash = caller.hash;
     trace.admitted(admission);
     headers = { ...headers, ...poolHeaders(admission.pool) };
     const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };
@@ -57,7 +58,7 @@ export async function handleInference(
     const { path } = route;
     const { accept } = request.headers;
     const poolId = admission.pool.id;
-    const input = { identity, hash, choice, poolId, path, accept, held, scanned, response, active, trace };
+    const input = { identity, caller, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
     await conclude(deps, identity, response, served, trace);
   } catch (error) {

@@ -5,6 +5,7 @@ import { SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { admit } from './admit.ts';
 import { identityHeaders, poolHeaders } from './answer-headers.ts';
 import { credentialHash } from './authenticate.ts';
+import { clientAddress } from '../front/client-address.ts';
 import { identify } from './identify.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { resolvePool } from './resolve-pool.ts';
@@ -19,8 +20,9 @@ export function listModels(
   const headers = identityHeaders(identify(request, deps.clock));
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
-    const choice = resolvePool(request, poolName);
-    const { table, pool } = admit(deps.present, credentialHash(request.headers), choice);
+    const choice = resolvePool(request, poolName, deps.domain);
+    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request) };
+    const { table, pool } = admit(deps.present, caller);
     const served = table.poolIndexes.get(pool.name)?.byModel;
     const aliases = Object.entries(pool.aliases ?? {}).filter(([, id]) => served?.has(id) === true);
     const ids = [...(served?.keys() ?? []), ...aliases.map(([alias]) => alias)].sort();

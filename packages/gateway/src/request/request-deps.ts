@@ -38,6 +38,8 @@ export interface RequestDeps {
   readonly active: ActiveRequests;
   readonly budget: ByteBudget;
   readonly bodyTimeoutMs: number;
+  /** Below which each pool has a host of its name; undefined: hosts name nothing. */
+  readonly domain: string | undefined;
   readonly journal: Pick<Journal, 'append'>;
   readonly report: (event: ReportEvent) => void;
   readonly decided: (record: DecisionRecord) => void;

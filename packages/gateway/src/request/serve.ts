@@ -12,7 +12,7 @@ import type { PoolRow } from '@subcloud/contract/table';
 import { type Pick, pick } from '../schedule/pick.ts';
 import { membersServing } from '../table/routing-table.ts';
 import type { ActiveRequest } from './active-requests.ts';
-import { type Admission, admit } from './admit.ts';
+import { type Admission, type Caller, admit } from './admit.ts';
 import { Answer } from './answer.ts';
 import { type AttemptOutcome, type Refusal, attempt } from './attempt.ts';
 import { answerHeaders } from './answer-headers.ts';
@@ -23,7 +23,6 @@ import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import type { RequestDeps } from './request-deps.ts';
-import type { PoolChoice } from './resolve-pool.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
 
 const MAX_RETRIES = 2;
@@ -32,8 +31,7 @@ const IDLE_TIMEOUT_MS = 600_000;
 
 export interface ServeInput {
   readonly identity: RequestIdentity;
-  readonly hash: string;
-  readonly choice: PoolChoice;
+  readonly caller: Caller;
   /** Of the pool that the request was admitted to: a new one of the same name is another. */
   readonly poolId: string;
   readonly path: string;
@@ -124,7 +122,7 @@ function choose(
   tried: readonly string[],
 ): { readonly admission: Admission; readonly picked: Pick; readonly model: string } | undefined {
   const { present, clock } = deps;
-  const admission = admit(present, input.hash, input.choice);
+  const admission = admit(present, input.caller);
   const { table, pool, credential } = admission;
   if (pool.id !== input.poolId) throw new AppError('client.not_found');
   const model = networkId(pool, input.scanned.model);

@@ -1,6 +1,8 @@
 import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
 import { mayKnow, ownedSubcloud } from '../../access/authorise.ts';
+import { endAll } from '../../bindings/bindings.ts';
+import { applyBindings, saveBindings } from '../../bindings/save-bindings.ts';
 import { stageCredential } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID } from '../../world/world.ts';
@@ -69,6 +71,8 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
         throw new AppError('policy.forbidden', { message: 'The global network cannot be deleted.' });
       const nowMs = clock.nowMs();
       await tx.updateTable('subclouds').set({ deleted_at: nowMs }).where('id', '=', subcloud.id).execute();
+      const bindings = endAll(loop.world, subcloud.id, 'the Subcloud was deleted');
+      await saveBindings(tx, bindings, actorName(actor), nowMs);
       await tx.deleteFrom('drafts').where('subcloud_id', '=', subcloud.id).execute();
       await tx
         .updateTable('subcloud_tokens')
@@ -97,6 +101,7 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
         apply: (world) => {
           world.subclouds.delete(subcloud.id);
           world.subcloudByName.delete(subcloud.name);
+          applyBindings(world, pass.table, bindings);
           for (const [hash, credential] of world.credentials) {
             if (credential.pool !== subcloud.name) continue;
             world.credentials.delete(hash);
