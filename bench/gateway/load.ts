@@ -30,7 +30,13 @@ export async function check(kind: Kind, target: Target, key: string): Promise<vo
 export async function measure(
   work: Work,
   target: Target,
-  options: { readonly wrk: Tool; readonly folder: string; readonly key: string; readonly seconds: number },
+  options: {
+    readonly wrk: Tool;
+    readonly folder: string;
+    readonly key: string;
+    readonly seconds: number;
+    readonly warmUpSeconds: number;
+  },
 ): Promise<Measured> {
   const script = join(options.folder, `${work}-${target.name}.lua`);
   writeFileSync(script, scriptOf(work, target, options.key));
@@ -44,7 +50,7 @@ export async function measure(
     }
     return requests;
   };
-  await load(1);
+  await load(options.warmUpSeconds);
   await sleep(SETTLE_MS);
   const before = cpuUs(target.pid);
   const requests = await load(options.seconds);

@@ -9,7 +9,7 @@ import { type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHead
 import type { ServerResponse } from 'node:http';
 import type { AppError } from '@subcloud/contract/errors';
 import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
-import type { Clock } from '@subcloud/kit/clock';
+import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
 import type { Answer } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -60,6 +60,32 @@ export function attempt(input: AttemptInput): Promise<AttemptOutcome> {
   return new Promise((resolve) => new Attempt(input, resolve).start());
 }
 
+/**
+ * Node's stream carries its attempt, and lets go of it when it closes: what a closed HTTP/2 stream still refers to lives
+ * until the next full collection, and that would be the caller's whole request. Its listeners are the same for all.
+ */
+const ATTEMPT = Symbol('attempt');
+interface CarryingStream extends ClientHttp2Stream {
+  [ATTEMPT]?: Attempt | undefined;
+}
+
+function onResponse(this: CarryingStream, headers: IncomingHttpHeaders): void {
+  this[ATTEMPT]?.responded(headers);
+}
+function onData(this: CarryingStream, chunk: Buffer): void {
+  this[ATTEMPT]?.received(chunk);
+}
+function onEnd(this: CarryingStream): void {
+  this[ATTEMPT]?.ended();
+}
+function onError(this: CarryingStream): void {
+  this[ATTEMPT]?.broke();
+}
+function onClose(this: CarryingStream): void {
+  this[ATTEMPT]?.closed();
+  this[ATTEMPT] = undefined;
+}
+
 class Attempt {
   readonly #input: AttemptInput;
   readonly #resolve: (outcome: AttemptOutcome) => void;
@@ -67,10 +93,11 @@ class Attempt {
   #settled = false;
   #head: IncomingHttpHeaders | undefined;
   #verdict: NodeVerdict = 'fault';
-  /** Bytes that came before the head; see #onData. */
-  #early: Buffer[] = [];
-  #refusal: Buffer[] = [];
+  /** Bytes that came before the head; see received(). */
+  #early: Buffer[] | undefined;
+  #refusal: Buffer[] | undefined;
   #refusalBytes = 0;
+  #linger: Timer | undefined;
 
   constructor(input: AttemptInput, resolve: (outcome: AttemptOutcome) => void) {
     this.#input = input;
@@ -79,75 +106,79 @@ class Attempt {
 
   start(): void {
     const { link, headers, body, cancellation, cut } = this.#input;
-    if (cancellation.reason !== undefined) return this.#onAbort(cancellation.reason);
-    let stream: ClientHttp2Stream;
+    if (cancellation.reason !== undefined) return this.#abort(cancellation.reason);
+    let stream: CarryingStream;
     try {
       stream = link.session.request(headers);
     } catch {
       return this.#settle({ kind: 'failed', reason: 'no stream' });
     }
     this.#stream = stream;
+    stream[ATTEMPT] = this;
     link.inFlight += 1;
-    stream.on('response', this.#onResponse);
-    stream.on('data', this.#onData);
-    stream.on('end', this.#onEnd);
-    stream.on('error', this.#onBroken);
-    stream.on('close', () => {
-      link.inFlight -= 1;
-      this.#onBroken();
-    });
+    stream.on('response', onResponse);
+    stream.on('data', onData);
+    stream.on('end', onEnd);
+    stream.on('error', onError);
+    stream.on('close', onClose);
     this.#input.answer.onFull = this.#pause;
-    cancellation.listen(this.#onAbort);
-    cut.listen(this.#onCut);
-    for (const piece of body.slice(0, -1)) stream.write(piece);
+    cancellation.listen(this.#abort);
+    cut.listen(this.#cut);
+    for (let piece = 0; piece < body.length - 1; piece += 1) stream.write(body[piece]);
     stream.end(body.at(-1));
   }
 
-  readonly #onResponse = (headers: IncomingHttpHeaders): void => {
+  responded(headers: IncomingHttpHeaders): void {
     this.#head = headers;
     this.#verdict = judgeStatus(Number(headers[':status']));
     this.#input.onProgress();
     const early = this.#early;
-    this.#early = [];
-    for (const chunk of early) this.#onData(chunk);
-  };
+    this.#early = undefined;
+    if (early !== undefined) for (const chunk of early) this.received(chunk);
+  }
 
-  readonly #onData = (chunk: Buffer): void => {
+  received(chunk: Buffer): void {
     if (this.#settled) return;
     // Node emits `response` a tick late and `data` at once. Where a TLS socket is read while it is written to, no tick
     // runs between the two, and an answer's first bytes are here before its head.
-    if (this.#head === undefined) return void this.#early.push(chunk);
+    if (this.#head === undefined) return void (this.#early ??= []).push(chunk);
     const { answer } = this.#input;
     this.#input.onProgress();
     if (this.#verdict !== 'answer') return this.#hold(chunk);
     if (!answer.begun) this.#begin();
     answer.push(chunk);
     if (answer.hasEnd) this.#answered();
-  };
+  }
 
-  readonly #onEnd = (): void => {
+  ended(): void {
     if (this.#settled) return;
     const { answer } = this.#input;
     if (this.#head === undefined) return this.#settle({ kind: 'failed', reason: 'no answer' });
     if (this.#verdict !== 'answer') return this.#refused();
     // An empty body ends properly only where the stream did; a reset shows up as its code.
-    if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.#onBroken();
+    if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.broke();
     if (!answer.begun) this.#begin();
     this.#settle(answer.complete ? { kind: 'answered' } : this.#interrupted());
-  };
+  }
 
-  readonly #onBroken = (): void => {
+  broke(): void {
     if (this.#settled) return;
     this.#settle(
       this.#input.answer.begun
         ? this.#interrupted()
         : { kind: 'failed', reason: this.#cutOff ? 'withdrawn' : 'link broke' },
     );
-  };
+  }
 
-  readonly #onCut = (): void => {
+  closed(): void {
+    this.#input.link.inFlight -= 1;
+    this.#linger?.cancel();
+    this.broke();
+  }
+
+  readonly #cut = (): void => {
     this.#stream?.close(constants.NGHTTP2_CANCEL);
-    this.#onBroken();
+    this.broke();
   };
 
   get #cutOff(): boolean {
@@ -158,7 +189,7 @@ class Attempt {
     return { kind: 'interrupted', cut: this.#cutOff };
   }
 
-  readonly #onAbort = (reason: AppError): void => {
+  readonly #abort = (reason: AppError): void => {
     this.#stream?.close(constants.NGHTTP2_CANCEL);
     this.#settle({ kind: 'aborted', reason });
   };
@@ -177,7 +208,7 @@ class Attempt {
 
   #hold(chunk: Buffer): void {
     this.#refusalBytes += chunk.byteLength;
-    if (this.#refusalBytes <= MAX_REFUSAL_BYTES) return void this.#refusal.push(chunk);
+    if (this.#refusalBytes <= MAX_REFUSAL_BYTES) return void (this.#refusal ??= []).push(chunk);
     this.#stream?.close(constants.NGHTTP2_CANCEL);
     this.#settle({ kind: 'failed', reason: 'endless refusal' });
   }
@@ -186,7 +217,7 @@ class Attempt {
     const headers = this.#head ?? {};
     const verdict = this.#verdict;
     if (verdict === 'answer') return;
-    const body = Buffer.concat(this.#refusal, this.#refusalBytes);
+    const body = Buffer.concat(this.#refusal ?? [], this.#refusalBytes);
     this.#settle({ kind: 'refused', verdict, status: Number(headers[':status']), headers, body });
   }
 
@@ -195,8 +226,7 @@ class Attempt {
     const stream = this.#stream;
     if (stream !== undefined && !stream.readableEnded) {
       stream.resume();
-      const linger = this.#input.clock.after(LINGER_MS, () => stream.close(constants.NGHTTP2_CANCEL));
-      stream.once('close', () => linger.cancel());
+      this.#linger = this.#input.clock.after(LINGER_MS, () => stream.close(constants.NGHTTP2_CANCEL));
     }
     this.#settle({ kind: 'answered' });
   }
@@ -204,8 +234,8 @@ class Attempt {
   #settle(outcome: AttemptOutcome): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#input.cancellation.unlisten(this.#onAbort);
-    this.#input.cut.unlisten(this.#onCut);
+    this.#input.cancellation.unlisten(this.#abort);
+    this.#input.cut.unlisten(this.#cut);
     this.#resolve(outcome);
   }
 }

@@ -21,10 +21,11 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type UsageRecord, usageRecord } from '@subcloud/contract/watch';
 import type { Clock, Timer } from '@subcloud/kit/clock';
-import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
+import { readFileIfPresent, saveFileDurably } from '@subcloud/kit/files';
 import type { Log } from '@subcloud/kit/log';
 
 const FSYNC_MS = 100;
@@ -40,8 +41,8 @@ export type UnsequencedUsage = Omit<UsageRecord, 'sequence'>;
 export interface Journal {
   /** Written at the end of this loop turn; then `written(true)`, or `written(false)` when the disk refused. */
   append(record: UnsequencedUsage, written: (stored: boolean) => void): void;
-  /** The oldest records that control has not stored, at most `max`. */
-  pending(max: number): readonly UsageRecord[];
+  /** The oldest records that control has not stored, at most `max`, each as JSON. */
+  pending(max: number): readonly string[];
   /** Control has stored everything up to `sequence`; whole segments below it are deleted. */
   acknowledged(sequence: number): void;
   /** Sequence of the newest record that was written; zero where there is none. */
@@ -71,14 +72,18 @@ class FileJournal implements Journal {
   readonly #log: Log;
   readonly #fsyncTimer: Timer;
   #segments: Segment[] = [];
-  /** In memory too, so that uploads read no file: all that control has not stored. */
-  #unstored: UsageRecord[] = [];
-  #queue: { readonly record: UsageRecord; readonly line: string; readonly written: (stored: boolean) => void }[] = [];
+  /**
+   * In memory too, so that uploads read no file: all that control has not stored, by sequence without gaps. Kept as the
+   * text that was written: thousands of small objects that outlive a collection cost more than they hold.
+   */
+  #unstored: string[] = [];
+  #queue: { readonly json: string; readonly written: (stored: boolean) => void }[] = [];
   #scheduled = false;
   #file: number;
   #fileBytes = 0;
   #dirty = false;
   #syncing = false;
+  #deleting = false;
   #closed = false;
   #stored = 0;
   #assigned: number;
@@ -98,8 +103,7 @@ class FileJournal implements Journal {
   append(record: UnsequencedUsage, written: (stored: boolean) => void): void {
     if (this.#closed || this.#unstored.length >= MAX_UNSTORED_RECORDS) return written(false);
     this.#assigned += 1;
-    const numbered = { sequence: this.#assigned, ...record };
-    this.#queue.push({ record: numbered, line: `${JSON.stringify(numbered)}\n`, written });
+    this.#queue.push({ json: JSON.stringify({ sequence: this.#assigned, ...record }), written });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#flush());
@@ -110,13 +114,15 @@ class FileJournal implements Journal {
     const batch = this.#queue;
     if (batch.length === 0) return;
     this.#queue = [];
-    const bytes = Buffer.from(batch.length === 1 ? (batch[0]?.line ?? '') : batch.map(({ line }) => line).join(''));
+    let lines = '';
+    for (const { json } of batch) lines += `${json}\n`;
+    const bytes = Buffer.from(lines);
     const stored = this.#write(bytes);
     if (stored) {
       this.last = this.#assigned;
       const segment = this.#segments.at(-1);
       if (segment !== undefined) segment.last = this.last;
-      for (const { record } of batch) this.#unstored.push(record);
+      for (const { json } of batch) this.#unstored.push(json);
       if (this.#fileBytes >= MAX_SEGMENT_BYTES) this.#rotate();
     } else {
       // The numbers go to the next records: a gap would stop the upload for ever.
@@ -144,22 +150,33 @@ class FileJournal implements Journal {
     }
   }
 
-  pending(max: number): readonly UsageRecord[] {
+  pending(max: number): readonly string[] {
     return this.#unstored.slice(0, max);
   }
 
   acknowledged(sequence: number): void {
     if (sequence <= this.#stored) return;
-    this.#stored = Math.min(sequence, this.last);
-    const first = this.#unstored[0]?.sequence ?? this.#stored + 1;
-    this.#unstored = this.#unstored.slice(this.#stored - first + 1);
+    const stored = Math.min(sequence, this.last);
+    this.#unstored = this.#unstored.slice(stored - this.#stored);
+    this.#stored = stored;
     const active = this.#segments.at(-1);
     if (active !== undefined && active.last <= this.#stored && this.#fileBytes >= MIN_ROTATED_BYTES) this.#rotate();
+    void this.#deleteStored();
+  }
+
+  /** Beside the loop, since it syncs: what control has stored is remembered before the segments that say so are gone. */
+  async #deleteStored(): Promise<void> {
     const done = this.#segments.filter((segment) => segment !== this.#segments.at(-1) && segment.last <= this.#stored);
-    if (done.length === 0) return;
-    writeFileDurably(join(this.#dir, 'usage.json'), `${JSON.stringify({ stored: this.#stored })}\n`);
-    for (const { path } of done) unlinkSync(path);
-    this.#segments = this.#segments.filter((segment) => !done.includes(segment));
+    if (done.length === 0 || this.#deleting || this.#closed) return;
+    this.#deleting = true;
+    try {
+      await saveFileDurably(join(this.#dir, 'usage.json'), `${JSON.stringify({ stored: this.#stored })}\n`);
+      for (const { path } of done) await rm(path, { force: true });
+      this.#segments = this.#segments.filter((segment) => !done.includes(segment));
+    } catch (error) {
+      this.#log.error({ err: error }, 'usage segments that control has stored cannot be deleted');
+    }
+    this.#deleting = false;
   }
 
   close(): void {
@@ -181,12 +198,15 @@ class FileJournal implements Journal {
     });
   }
 
+  /** Requests wait in this turn of the loop: the old segment is synced beside it. */
   #rotate(): void {
     const before = this.#file;
-    fsyncSync(before);
     this.#dirty = false;
     this.#file = this.#openSegment();
-    closeSync(before);
+    fsync(before, (error) => {
+      if (error !== null) this.#log.error({ err: error }, 'a usage segment cannot be synced');
+      closeSync(before);
+    });
   }
 
   #openSegment(): number {
@@ -221,7 +241,7 @@ class FileJournal implements Journal {
       const segmentLast = records.at(-1)?.sequence ?? first;
       if (first > last + 1) throw new Error(`${path}: usage records before this segment are missing`);
       this.#segments.push({ path, first, last: segmentLast });
-      for (const record of records) if (record.sequence > this.#stored) this.#unstored.push(record);
+      for (const record of records) if (record.sequence > this.#stored) this.#unstored.push(JSON.stringify(record));
       last = Math.max(last, segmentLast);
     }
     return last;

@@ -31,14 +31,14 @@ export interface Uploads {
 }
 
 export function startUploads(options: UploadOptions): Uploads {
-  let decisions: DecisionRecord[] = [];
+  /** As JSON: see the journal's own. */
+  let decisions: string[] = [];
+  const start = `{"gateway":${JSON.stringify(options.gatewayId)},"records":[`;
+  const batch = (records: readonly string[]): string => `${start}${records.join(',')}]}`;
   const sendUsage = async (): Promise<boolean> => {
     const records = options.journal.pending(MAX_BATCH_RECORDS);
     if (records.length === 0) return false;
-    const answer = (await options.control.post(WATCH_PATHS.usage, {
-      gateway: options.gatewayId,
-      records,
-    })) as Partial<UsageResponse> | null;
+    const answer = (await options.control.postJson(WATCH_PATHS.usage, batch(records))) as Partial<UsageResponse> | null;
     if (!Number.isSafeInteger(answer?.acknowledged)) throw new Error('control did not say what it stored');
     options.journal.acknowledged(answer?.acknowledged ?? 0);
     return records.length === MAX_BATCH_RECORDS;
@@ -47,7 +47,7 @@ export function startUploads(options: UploadOptions): Uploads {
     const records = decisions.slice(0, MAX_BATCH_RECORDS);
     if (records.length === 0) return false;
     decisions = decisions.slice(records.length);
-    await options.control.post(WATCH_PATHS.decisions, { gateway: options.gatewayId, records });
+    await options.control.postJson(WATCH_PATHS.decisions, batch(records));
     return decisions.length > 0;
   };
   const usage = repeat(options, sendUsage, 'usage');
@@ -55,7 +55,7 @@ export function startUploads(options: UploadOptions): Uploads {
   return {
     decided(record) {
       if (decisions.length >= MAX_QUEUED_DECISIONS) decisions = decisions.slice(MAX_QUEUED_DECISIONS / 2);
-      decisions.push(record);
+      decisions.push(JSON.stringify(record));
     },
     async flush() {
       await Promise.allSettled([sendUsage(), sendDecisions()]);

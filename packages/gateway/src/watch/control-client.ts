@@ -7,6 +7,8 @@ const CALL_TIMEOUT_MS = 10_000;
 export interface ControlClient {
   /** The parsed JSON of a 2xx answer. Throws on anything else, and when the signal aborts. */
   post(path: string, body: unknown): Promise<unknown>;
+  /** The same for a body that is JSON text already. */
+  postJson(path: string, json: string): Promise<unknown>;
   /** The answer to a GET that never ends. */
   open(path: string, onAnswer: (answer: IncomingMessage) => void, onFailure: (error: Error) => void): ClientRequest;
   close(): void;
@@ -16,6 +18,7 @@ export function controlClient(socketPath: string): ControlClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   return {
     post: (path, body) => post(agent, socketPath, path, JSON.stringify(body)),
+    postJson: (path, json) => post(agent, socketPath, path, json),
     open(path, onAnswer, onFailure) {
       const call = request({ socketPath, path, method: 'GET', agent: false });
       call.on('error', onFailure);
