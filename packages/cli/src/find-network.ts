@@ -36,6 +36,8 @@ export const upState = z.object({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .nullable(),
+  /** Of the PostgreSQL that it runs, on a Unix socket and without a secret; absent where it uses another. */
+  databaseUrl: z.string().optional(),
 });
 export type UpState = z.infer<typeof upState>;
 

@@ -13,6 +13,7 @@ import { addBindingAccept } from './commands/binding-accept.ts';
 import { addBindingDecline } from './commands/binding-decline.ts';
 import { addBindingEnd } from './commands/binding-end.ts';
 import { addBindingList } from './commands/binding-list.ts';
+import { addBackup } from './commands/backup.ts';
 import { addChat } from './commands/chat.ts';
 import { addClaimList } from './commands/claim-list.ts';
 import { addClaimRevoke } from './commands/claim-revoke.ts';
@@ -40,6 +41,7 @@ import { addPlan } from './commands/plan.ts';
 import { addPrincipalCreate } from './commands/principal-create.ts';
 import { addPrincipalList } from './commands/principal-list.ts';
 import { addRequestExplain } from './commands/request-explain.ts';
+import { addRestore } from './commands/restore.ts';
 import { addSchema } from './commands/schema.ts';
 import { addServeControl } from './commands/serve-control.ts';
 import { addServeGateway } from './commands/serve-gateway.ts';
@@ -118,6 +120,8 @@ function createProgram(cli: Cli): Command {
   addChat(program, cli);
   addUsage(program, cli);
   addSchema(program, cli);
+  addBackup(program, cli);
+  addRestore(program, cli);
   for (const [noun, summary, verbs] of NOUNS) {
     const command = program.command(noun).description(summary);
     for (const add of verbs) add(command, cli);

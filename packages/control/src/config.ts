@@ -19,6 +19,10 @@ export const controlOptions = {
     schema: z.string().min(1).max(512).optional(),
     help: 'Audience that its tokens must name; default: none is asked for',
   },
+  auditMirror: {
+    schema: z.string().min(1).max(4_096).optional(),
+    help: 'Copy of the audit log that a restore needs, best on another disk; default: audit/mirror.jsonl in the data folder',
+  },
   agentFile: {
     schema: z.string().min(1).max(4_096).optional(),
     help: 'The agent as one file, handed out at /agent.mjs; `subcloud` makes it and says where it is',

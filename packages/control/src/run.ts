@@ -6,6 +6,8 @@ import { rowKey } from '@subcloud/contract/table';
 import { agentFile } from './api/agent-file.ts';
 import { createApi } from './api/app.ts';
 import { startAuditSealer } from './audit/seal.ts';
+import { openAuditMirror } from './backup/audit-mirror.ts';
+import { mirrorIn } from './backup/restore-backup.ts';
 import { bootstrap } from './bootstrap.ts';
 import { stageAccess } from './compile/access-rows.ts';
 import { createPublishedTable } from './compile/published-table.ts';
@@ -30,6 +32,9 @@ import { loadWorld } from './world/load-world.ts';
 
 export { controlOptions, loadControlConfig };
 export type { ControlConfig };
+export { BackupError } from './backup/backup-format.ts';
+export { type Restored, mirrorIn, restoreBackup } from './backup/restore-backup.ts';
+export { writeBackup } from './backup/write-backup.ts';
 
 export interface ControlRunOptions {
   readonly config: ControlConfig;
@@ -115,6 +120,8 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
           fetchText,
           clock,
         });
+  const mirror = await openAuditMirror({ path: config.auditMirror ?? mirrorIn(config.dataDir), db, log });
+  await mirror.caughtUp();
   const api = createApi({
     context: {
       leases,
@@ -130,6 +137,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     loop,
     clock,
     metrics,
+    mirror,
     adminTokenHash,
     log,
   });
@@ -143,6 +151,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     reports.stop();
     await loop.stop();
     await sealer.stop();
+    await mirror.close();
     await db.destroy();
   };
   return {

@@ -130,7 +130,8 @@ class Network {
       const url = config.publicUrl ?? gateway.url;
       // What is shown at the public address of a proxy may be the proxy's own certificate.
       const shown = config.behindProxy === undefined ? gateway.tlsKeySha256 : null;
-      const state: UpState = { pid: process.pid, url, tlsKeySha256: shown };
+      const own = this.#context.config.databaseUrl === undefined ? { databaseUrl: databaseUrl() } : {};
+      const state: UpState = { pid: process.pid, url, tlsKeySha256: shown, ...own };
       writeFileDurably(stateFile(dataDir), `${JSON.stringify(state)}\n`);
       const { apiKey, adminToken } = credentials;
       const agentSha256 = await bundled;

@@ -17,6 +17,7 @@ import { permit, requireCredential } from '../access/authorise.ts';
 import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
+import type { AuditMirror } from '../backup/audit-mirror.ts';
 import { CONTROL_METRICS_PATH, type ControlMetrics } from '../metrics/control-metrics.ts';
 import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
@@ -70,6 +71,7 @@ export function createApi(options: {
   readonly loop: Loop;
   readonly clock: Clock;
   readonly metrics: ControlMetrics;
+  readonly mirror: Pick<AuditMirror, 'caughtUp'>;
   readonly adminTokenHash: string;
   readonly log: Log;
 }): Hono {
@@ -125,6 +127,8 @@ export function createApi(options: {
       const output = isWrite(spec)
         ? await write(request, c.req.path, (writing) => handle({ ...context, loop: writing }))
         : await handle(context);
+      // What was done is known beside the database before anybody is told of it.
+      if (isWrite(spec)) await options.mirror.caughtUp();
       return c.json(output as object, withdrawalStatus(spec.status, spec.response, output));
     });
   }

@@ -10,8 +10,8 @@ const FOLDER = join(import.meta.dirname, 'migrations');
 /** Any fixed number: it names this lock among all advisory locks of the database. */
 const LOCK = 7_700_001;
 
-/** Brings the database to this code's schema. Throws when it is newer, or when a migration fails (then nothing of it stays). */
-export async function migrate(connectionString: string): Promise<void> {
+/** Brings the database to this code's schema, or only as far as `upTo`. Throws when it is newer, or when a migration fails (then nothing of it stays). */
+export async function migrate(connectionString: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
   const client = new pg.Client({ connectionString });
   await client.connect();
   try {
@@ -27,6 +27,7 @@ export async function migrate(connectionString: string): Promise<void> {
         `the database has migration ${newest}, this release knows ${known.length}: start a newer release`,
       );
     for (const { number, name, sql } of known.slice(newest)) {
+      if (number > upTo) return;
       await client.query('begin');
       try {
         await client.query(sql);
