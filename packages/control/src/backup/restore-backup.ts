@@ -1,7 +1,7 @@
 /**
  * Puts a network back from a backup, into a database that holds none.
  *
- * - All or nothing: one transaction, and the files last.
+ * - Nothing starts on half of it: without the files, which come last, control refuses the database.
  * - The epoch is higher than any that this network ever had, so that agents and gateways take its documents and tables
  *   over those that they saw last.
  * - Node documents do not come back: each agent gets a new one, and serves when it has acknowledged it.
@@ -45,7 +45,7 @@ export interface Restored extends Replayed {
   readonly unknown: Readonly<Record<string, readonly string[]>> | null;
 }
 
-/** Throws BackupError; then the database holds nothing of it. */
+/** Throws BackupError, or what the database says. */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const { file, databaseUrl, dataDir, mirror, nowMs } = options;
   const { header, lines } = await verifyBackup(file);
@@ -54,23 +54,32 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   await migrate(databaseUrl, header.migration);
   const files: { file: string; text: string }[] = [];
   const epoch = Math.max(header.epoch + 1, Math.floor((nowMs - EPOCHS_FROM_MS) / 1_000));
-  const restored = await withClient(databaseUrl, async (client) => {
+  const rows = await inTransaction(databaseUrl, (client) => insertAll(client, { ...options, of: lines }, files));
+  // Rows of an older release are brought up to date before they are judged: what was withdrawn may be of a newer kind.
+  await migrate(databaseUrl);
+  const settled = await inTransaction(databaseUrl, async (client) => {
+    const replayed = await withdrawAgain(client, since);
+    await settle(client, { header, epoch, nowMs, replayed, mirrored: mirror !== null });
+    return { ...replayed, unknown: mirror === null ? await accessOf(client) : null };
+  });
+  const restored = { header, epoch, rows, ...settled };
+  // Last: without these files no control starts on what a restore left half done.
+  for (const { file: name, text } of files) writeFileDurably(join(dataDir, name), text);
+  return restored;
+}
+
+function inTransaction<Result>(databaseUrl: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+  return withClient(databaseUrl, async (client) => {
     await client.query('begin');
     try {
-      const rows = await insertAll(client, { ...options, of: lines }, files);
-      const replayed = await withdrawAgain(client, since);
-      const unknown = mirror === null ? await accessOf(client) : null;
-      await settle(client, { header, epoch, nowMs, replayed, mirrored: mirror !== null });
+      const result = await work(client);
       await client.query('commit');
-      return { header, epoch, rows, unknown, ...replayed };
+      return result;
     } catch (error) {
       await client.query('rollback');
       throw error;
     }
   });
-  await migrate(databaseUrl);
-  for (const { file: name, text } of files) writeFileDurably(join(dataDir, name), text);
-  return restored;
 }
 
 async function refuseUsed(databaseUrl: string): Promise<void> {
