@@ -48,6 +48,20 @@ const theManifest = (_fixture: Fixture, { subcloud, owner }: Things, more: objec
   body: { manifest: manifestText(subcloud, owner), ...more },
 });
 
+/** Each answer is given for a node of its own: a no would hide the Subcloud from the next to ask. */
+async function anInvitation(
+  fixture: Fixture,
+  { owner, node }: Things,
+  _person: string,
+  allowed: boolean,
+): Promise<Input> {
+  const name = fixture.hostCloud;
+  if (!allowed) return { params: { name, node } };
+  const fresh = (await fixture.enrol(owner)).id;
+  await fixture.admin.call('inviteMember', { params: { name }, body: { node: fresh } });
+  return { params: { name, node: fresh } };
+}
+
 async function newClaim({ admin, networkId }: Fixture, { attester, node }: Things): Promise<Input> {
   const document = claimDocument(networkId, attester, node);
   const { claim } = await admin.call('createClaim', { body: { document } });
@@ -171,6 +185,33 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
       return { params: { name: subcloud, node: strangersNode } };
     },
   },
+  approveMember: {
+    ...SUBCLOUD,
+    input: ({ operatorsNode }, { subcloud }) => ({ params: { name: subcloud, node: operatorsNode } }),
+  },
+  denyMember: {
+    ...SUBCLOUD,
+    input: ({ operatorsNode }, { subcloud }) => ({ params: { name: subcloud, node: operatorsNode } }),
+  },
+  acceptMember: { ...NODE, input: async (...about) => ({ ...(await anInvitation(...about)), body: {} }) },
+  declineMember: { ...NODE, input: anInvitation },
+  createBan: {
+    ...SUBCLOUD,
+    input: async (fixture, { subcloud }) => ({
+      params: { name: subcloud },
+      body: { kind: 'node', subject: (await fixture.enrol('user:admin')).id },
+    }),
+  },
+  listBans: { ...SUBCLOUD, input: theSubcloud },
+  liftBan: {
+    ...SUBCLOUD,
+    input: async (fixture, { subcloud: name }) => {
+      const subject = (await fixture.enrol('user:admin')).id;
+      const { ban } = await fixture.admin.call('createBan', { params: { name }, body: { kind: 'node', subject } });
+      return { params: { name, id: ban.id } };
+    },
+  },
+  listInbox: { ...NETWORK, input: none },
   createToken: { ...SUBCLOUD, input: (_fixture, { subcloud }) => ({ params: { name: subcloud }, body: {} }) },
   listTokens: { ...SUBCLOUD, input: theSubcloud },
   revokeToken: {

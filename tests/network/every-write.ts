@@ -63,6 +63,8 @@ export const writeNames = (Object.entries(controlRoutes) as [ControlRouteName, R
   ([name, { method, readOnly }]) => (method === 'get' || readOnly !== undefined ? [] : [name as WriteName]),
 );
 
+const SEMI_OPEN = { participation: { mode: 'semi-open' } };
+
 /** The cases of one network, sent with the admin token. `node` operates for `user:admin`. */
 export async function everyWrite(network: TestNetwork, node: TestNode): Promise<WriteCases> {
   const { admin } = network;
@@ -71,9 +73,14 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
   const fresh = (): string => `n${(count += 1)}`;
   const manifest = (name: string, spec: object = {}): string =>
     JSON.stringify({ apiVersion: 'subcloud/v1', kind: 'Subcloud', metadata: { name, owner: 'user:admin' }, spec });
-  const subcloud = async (): Promise<string> => {
+  const subcloud = async (spec: object = {}): Promise<string> => {
     const name = fresh();
-    await admin.call('applySubcloud', { params: { name }, body: { manifest: manifest(name) } });
+    await admin.call('applySubcloud', { params: { name }, body: { manifest: manifest(name, spec) } });
+    return name;
+  };
+  const requested = async (): Promise<string> => {
+    const name = await subcloud(SEMI_OPEN);
+    await admin.call('acceptMember', { params: { name, node: node.id }, body: {} });
     return name;
   };
   const claim = async (): Promise<string> => {
@@ -169,6 +176,22 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
       const name = await subcloud();
       await admin.call('inviteMember', { params: { name }, body: { node: node.id } });
       return { params: { name, node: node.id } };
+    },
+    approveMember: async () => ({ params: { name: await requested(), node: node.id } }),
+    denyMember: async () => ({ params: { name: await requested(), node: node.id } }),
+    acceptMember: async () => ({ params: { name: await subcloud(SEMI_OPEN), node: node.id }, body: {} }),
+    declineMember: async () => ({ params: { name: await requested(), node: node.id } }),
+    createBan: async () => ({
+      params: { name: await subcloud() },
+      body: { kind: 'node', subject: node.id, reason: 'it lied' },
+    }),
+    liftBan: async () => {
+      const name = await subcloud();
+      const { ban } = await admin.call('createBan', {
+        params: { name },
+        body: { kind: 'operator', subject: 'user:admin' },
+      });
+      return { params: { name, id: ban.id } };
     },
     createToken: async () => ({ params: { name: await subcloud() }, body: {} }),
     revokeToken: async () => {

@@ -28,6 +28,9 @@ import { addJoinTokenRevoke } from './commands/join-token-revoke.ts';
 import { addKeyCreate } from './commands/key-create.ts';
 import { addKeyList } from './commands/key-list.ts';
 import { addKeyRevoke } from './commands/key-revoke.ts';
+import { approvalCommands } from './commands/approval.ts';
+import { addInbox } from './commands/inbox.ts';
+import { memberCommands } from './commands/member-answer.ts';
 import { addMemberInvite } from './commands/member-invite.ts';
 import { addMemberList } from './commands/member-list.ts';
 import { addMemberRemove } from './commands/member-remove.ts';
@@ -85,12 +88,13 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeAttest, addNodeRemove]],
   ['attester', 'who may attest facts', [addAttesterCreate, addAttesterList, addAttesterRevoke]],
   ['claim', 'what is said of nodes, and by whom', [addClaimList, addClaimRevoke]],
-  ['member', "a Subcloud's members", [addMemberList, addMemberInvite, addMemberRemove]],
   [
     'binding',
     'whose whole traffic goes to one Subcloud',
     [addBindingList, addBindingAccept, addBindingDecline, addBindingEnd],
   ],
+  ['member', "a Subcloud's members", [...memberCommands, addMemberList, addMemberInvite, addMemberRemove]],
+  ['approval', 'requests that wait for you as the owner', approvalCommands],
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
@@ -119,6 +123,7 @@ function createProgram(cli: Cli): Command {
   addExplain(program, cli);
   addChat(program, cli);
   addUsage(program, cli);
+  addInbox(program, cli);
   addSchema(program, cli);
   addBackup(program, cli);
   addRestore(program, cli);

@@ -80,6 +80,8 @@ export const nodeMembership = z.strictObject({
   isolation: z.enum(ISOLATIONS),
   /** Its models may be offered in no other pool. */
   private: z.literal(true).optional(),
+  /** The operator has said yes with its account, for at most this isolation. */
+  accepted: z.enum(ISOLATIONS).optional(),
   /** Labels and allow-list, where the operator's consent is a rule about Subclouds that may read them. */
   labels: labelsSchema.optional(),
   allows: z.array(z.string().max(256)).max(1024).optional(),

@@ -6,7 +6,6 @@ import { type DocumentRow, rowKey } from '@subcloud/contract/table';
 import type { MemberRow } from '@subcloud/contract/table';
 import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
-import { NO_CONSENT } from '@subcloud/policy/consent';
 import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
@@ -19,6 +18,8 @@ import { saveDocuments, saveMemberships } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
+import { consentOf } from './world/answers.ts';
+import { bannedFrom } from './world/bans.ts';
 import { factsOf } from './world/facts-of.ts';
 import type { Admitted, DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
@@ -125,8 +126,9 @@ async function reconcile(
     if (node === undefined) continue;
     const facts = factsOf(world, node);
     const { memberships, dueMs, verdicts, ...result } = reconcileNode({
-      node: { id, operator: node.operator, consent: node.consent ?? NO_CONSENT, facts, drained: drainedOf(node) },
+      node: { id, operator: node.operator, consent: consentOf(world, node), facts, drained: drainedOf(node) },
       memberships: node.memberships,
+      banned: bannedFrom(world, node),
       subclouds: world.subclouds.values(),
       ...(scope === 'all' ? {} : { scope }),
       nowMs,
@@ -328,6 +330,7 @@ export function issue(
               owner: member.owner,
               isolation: member.isolation,
               ...(member.private === undefined ? {} : { private: member.private }),
+              ...(member.accepted === undefined ? {} : { accepted: member.accepted }),
               ...(member.labels === undefined ? {} : { labels: { ...member.labels } }),
               ...(member.allows === undefined ? {} : { allows: [...member.allows] }),
             },

@@ -77,6 +77,8 @@ export const consentSchema = z.strictObject({
     .default([]),
   /** Subclouds that may not have the node, whatever else stands here; invitations included. */
   leave: z.array(subcloudName).max(1024).optional(),
+  /** Absent: true. Whether a yes that the operator gives with its account at the network counts as one given here. */
+  byAccount: z.boolean().optional(),
   /** By pool (`global` or a Subcloud's name). */
   pools: z
     .record(subcloudName, poolTerms)
@@ -115,6 +117,19 @@ export function consentsByName(consent: Consent, subcloud: ConsentQuestion): boo
       ? entry === subcloud.name && covers(consent.isolation, taken)
       : entry.name === subcloud.name && covers(entry.isolation, taken),
   );
+}
+
+/**
+ * Whether a yes that the operator gave with its account covers this Subcloud as it is now. `accepted`: the isolation
+ * that it was given for; undefined: there is none.
+ */
+export function consentsByAccount(
+  consent: Consent,
+  accepted: Isolation | undefined,
+  subcloud: ConsentQuestion,
+): boolean {
+  if (accepted === undefined || consent.byAccount === false || refuses(consent, subcloud.name)) return false;
+  return covers(accepted, takes(subcloud));
 }
 
 /** Whether this Subcloud may take the node without asking. One that keeps its models to itself always asks. */

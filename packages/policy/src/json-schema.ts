@@ -25,10 +25,12 @@ function schemaOf(kind: 'Subcloud' | 'Network'): JsonSchema {
 /** Puts the description of each key at its place. */
 function describe(schema: unknown, path: string, kind: 'Subcloud' | 'Network'): void {
   if (schema === null || typeof schema !== 'object') return;
-  const { properties, items } = schema as {
+  const { properties, items, anyOf } = schema as {
     readonly properties?: Readonly<Record<string, Record<string, unknown>>>;
     readonly items?: unknown;
+    readonly anyOf?: readonly unknown[];
   };
+  for (const option of anyOf ?? []) describe(option, path, kind);
   if (items !== undefined) describe(items, `${path}[]`, kind);
   for (const [key, property] of Object.entries(properties ?? {})) {
     const inside = path === '' ? key : `${path}.${key}`;

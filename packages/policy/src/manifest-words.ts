@@ -154,8 +154,16 @@ const SUBCLOUD: Words = {
     nodes: NODES,
     participation: {
       '': 'How nodes come in.',
-      mode: 'open: an eligible node that asks is in. private: only nodes that the owner assigns. Default: private.',
-      autoJoin: 'Eligible nodes whose operators permit it ask by themselves; needs mode open. Default: false.',
+      mode: 'open: an eligible node that asks is in. semi-open: it asks, and is in when it is admitted. private: only nodes that the owner assigns. Default: private.',
+      admit: {
+        '': 'Of semi-open: what lets in a node that asks. Default: approval.',
+        any: {
+          '': 'One of these suffices: approval (the owner approves the request), or a stake.',
+          stake: 'An attested stake of at least this much: an amount and its unit.',
+        },
+      },
+      autoJoin:
+        'Eligible nodes whose operators permit it ask by themselves; needs mode open or semi-open. Default: false.',
       cooldown: 'How long before a node that left or was suspended returns. Default: 10m.',
     },
     isolation: 'shared: members also serve other pools. isolate: not the global one. Default: shared.',

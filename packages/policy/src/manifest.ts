@@ -130,8 +130,11 @@ export const RESERVED_NAMES: ReadonlySet<string> = new Set([
 
 export const DEFAULT_MAX_AGE_MS = 600_000;
 export const DEFAULT_COOLDOWN = '10m';
-const ANY_MODEL: ModelsClause = { dedicated: false, private: false };
+export const ANY_MODEL: ModelsClause = { dedicated: false, private: false };
 const ANY_NODE: NodesClause = { maxAge: '10m' };
+
+/** One of the ways into a semi-open Subcloud: the owner's approval, or a stake that somebody attests. */
+const admission = z.union([z.literal('approval'), z.strictObject({ stake: amountText })]);
 
 export const subcloudManifest = z.strictObject({
   apiVersion: z.literal('subcloud/v1'),
@@ -147,13 +150,19 @@ export const subcloudManifest = z.strictObject({
     nodes: nodesClause.default(ANY_NODE),
     participation: z
       .strictObject({
-        mode: z.enum(['open', 'private']).default('private'),
+        mode: z.enum(['open', 'semi-open', 'private']).default('private'),
+        /** Of `semi-open`: what lets in a node that asks. Absent: the owner's approval. */
+        admit: z.strictObject({ any: z.array(admission).min(1).max(8) }).optional(),
         autoJoin: z.boolean().default(false),
         cooldown: durationText.default(DEFAULT_COOLDOWN),
       })
       .refine((value) => !(value.mode === 'private' && value.autoJoin), {
-        error: 'autoJoin needs mode: open; with private only the owner assigns nodes',
+        error: 'autoJoin needs mode: open or semi-open; with private only the owner assigns nodes',
         path: ['autoJoin'],
+      })
+      .refine((value) => value.mode === 'semi-open' || value.admit === undefined, {
+        error: 'admit needs mode: semi-open',
+        path: ['admit'],
       })
       .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
     isolation: z.enum(['shared', 'isolate']).default('shared'),

@@ -166,9 +166,14 @@ describe('a bad manifest is refused with path, line and what to do', () => {
       [`4 spec.sla not_enforced: spec.sla ${NOT_BUILT}`],
     ],
     [
-      'semi-open',
-      spec('{ participation: { mode: semi-open } }'),
-      [`4 spec.participation.mode not_enforced: spec.participation.mode: semi-open ${NOT_BUILT}`],
+      'an admission that no request is made for',
+      spec('{ participation: { mode: open, admit: { any: [approval] } } }'),
+      ['4 spec.participation.admit invalid: admit needs mode: semi-open'],
+    ],
+    [
+      'a stake without its unit',
+      spec('{ participation: { mode: semi-open, admit: { any: [{ stake: 1000 }] } } }'),
+      ['4 spec.participation.admit.any[0].stake invalid: expected string, not 1000'],
     ],
     [
       'exclusive',
@@ -228,14 +233,14 @@ describe('a bad manifest is refused with path, line and what to do', () => {
       'a private Subcloud that takes nodes by itself',
       spec('{ participation: { mode: private, autoJoin: true } }'),
       [
-        '4 spec.participation.autoJoin invalid: autoJoin needs mode: open; with private only the owner assigns nodes, not true',
+        '4 spec.participation.autoJoin invalid: autoJoin needs mode: open or semi-open; with private only the owner assigns nodes, not true',
       ],
     ],
     [
       'autoJoin where private is the default',
       spec('{ participation: { autoJoin: true } }'),
       [
-        '4 spec.participation.autoJoin invalid: autoJoin needs mode: open; with private only the owner assigns nodes, not true',
+        '4 spec.participation.autoJoin invalid: autoJoin needs mode: open or semi-open; with private only the owner assigns nodes, not true',
       ],
     ],
     [

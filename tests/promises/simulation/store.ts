@@ -53,6 +53,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     revokedStatements: new Map(),
     domains: new Map(),
     bindings: new Map(),
+    bans: new Map(),
     links: new Map(),
   };
 }
@@ -73,6 +74,7 @@ function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
     concurrency: null,
     claims: [],
     memberships: new Map(),
+    answers: new Map(),
     document: undefined,
     ...NOT_STORED,
   };

@@ -5,7 +5,7 @@
  */
 import type { NodeMembership } from '@subcloud/contract/documents';
 import type { Consent, PrincipalId } from '@subcloud/contract/vocabulary';
-import { consentsByName, consentsToAutoJoin, offersModel, refuses } from '@subcloud/policy/consent';
+import { consentsByAccount, consentsByName, consentsToAutoJoin, offersModel, refuses } from '@subcloud/policy/consent';
 import type { CurrentDocument } from '../state/current-document.ts';
 import { LockRefusal } from './refusal.ts';
 
@@ -39,5 +39,10 @@ function permits(consent: Consent, membership: NodeMembership, operator: Princip
   if (owner === null) return false;
   if (refuses(consent, pool)) return false;
   const question = { name: pool, owner, isolation, private: membership.private, labels, models: allows };
-  return owner === operator || consentsByName(consent, question) || consentsToAutoJoin(consent, question);
+  return (
+    owner === operator ||
+    consentsByName(consent, question) ||
+    consentsByAccount(consent, membership.accepted, question) ||
+    consentsToAutoJoin(consent, question)
+  );
 }

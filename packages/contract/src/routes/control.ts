@@ -7,6 +7,7 @@ import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
 import { peopleRoutes } from './people.ts';
+import { participationRoutes } from './participation.ts';
 import { planRoutes } from './plan.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
@@ -38,6 +39,7 @@ export const controlRoutes = defineRoutes({
   ...auditRoutes,
   ...peopleRoutes,
   ...bindingsRoutes,
+  ...participationRoutes,
 
   openapi: {
     method: 'get',

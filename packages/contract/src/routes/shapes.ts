@@ -47,6 +47,7 @@ export const MEMBERSHIP_STATES = [
   'draining',
   'left',
   'removed',
+  'banned',
 ] as const;
 export type MembershipState = (typeof MEMBERSHIP_STATES)[number];
 

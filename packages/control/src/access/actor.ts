@@ -3,6 +3,7 @@ import { AppError } from '@subcloud/contract/errors';
 import type { Action } from '@subcloud/contract/routes/actions';
 import { hashSecret, sameHash, secretKind } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import { isBannedCaller } from '../world/bans.ts';
 import type { World } from '../world/world.ts';
 
 /** `admin`: the admin token, which acts for nobody. */
@@ -36,6 +37,8 @@ export function identify(world: World, adminTokenHash: string, authorization: st
         : {},
     );
   }
+  if (isBannedCaller(world, credential.principal, null))
+    throw new AppError('policy.forbidden', { message: 'This account is banned from the network.' });
   return { kind: 'principal', principal: credential.principal };
 }
 

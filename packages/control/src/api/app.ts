@@ -26,6 +26,7 @@ import { auditHandlers } from './handlers/audit.ts';
 import { bindingHandlers } from './handlers/bindings.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
+import { participationHandlers } from './handlers/participation.ts';
 import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
@@ -61,6 +62,7 @@ const handlers: Handlers = {
   ...invitationHandlers,
   ...ownershipHandlers,
   ...bindingHandlers,
+  ...participationHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;

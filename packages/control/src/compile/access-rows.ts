@@ -3,6 +3,7 @@ import { type CredentialRow, type PoolAccess, type PrincipalRow, rowKey } from '
 import type { AccessClause, BoundId } from '@subcloud/policy/access';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { activeBinding } from '../bindings/bindings.ts';
+import { isBannedCaller } from '../world/bans.ts';
 import { groupsOf } from '../world/groups.ts';
 import type { World } from '../world/world.ts';
 import type { PublishedTable } from './published-table.ts';
@@ -62,8 +63,13 @@ export function stageCredential(
   credential: CredentialRow | undefined,
 ): void {
   const row = credential === undefined ? undefined : credentialRow(world, credential);
-  table.stage('credential', rowKey.credential(hash), row);
+  table.stage('credential', rowKey.credential(hash), withoutBanned(world, row));
   if (row !== undefined) stagePrincipal(world, table, row.principal);
+}
+
+/** A credential of who is banned from all that it opens is none. */
+function withoutBanned(world: World, row: CredentialRow | undefined): CredentialRow | undefined {
+  return row === undefined || isBannedCaller(world, row.principal, row.pool) ? undefined : row;
 }
 
 /** All credentials and principals as rows, and none besides. */
@@ -77,6 +83,6 @@ export function stageAccess(world: World, table: PublishedTable): void {
     if (key.startsWith('principal/')) principals.add(key.slice('principal/'.length) as PrincipalId);
   }
   for (const [hash, credential] of world.credentials)
-    table.stage('credential', rowKey.credential(hash), credentialRow(world, credential));
+    table.stage('credential', rowKey.credential(hash), withoutBanned(world, credentialRow(world, credential)));
   for (const id of principals) stagePrincipal(world, table, id);
 }

@@ -2,6 +2,7 @@
 import { NO_CONSENT } from '@subcloud/policy/consent';
 import { cuts } from '../membership/reconcile.ts';
 import type { NodeRecord, World } from '../world/world.ts';
+import { acceptedFor } from '../world/answers.ts';
 import { type DesiredMember, drainingOf } from './sequence.ts';
 
 /** By pool name. Pure. */
@@ -17,6 +18,7 @@ export function desiredOf(world: World, node: NodeRecord): Map<string, DesiredMe
       owner,
       isolation,
       ...(subcloud.policy.models.isPrivate ? { private: true as const } : {}),
+      ...(acceptedFor(node, subcloudId) === undefined ? {} : { accepted: acceptedFor(node, subcloudId) }),
       ...(asksRule && owner !== null ? { labels, allows } : {}),
     };
     const admitted = node.admitted.get(subcloudId);

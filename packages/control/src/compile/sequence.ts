@@ -28,6 +28,8 @@ export interface DesiredMember {
   readonly isolation: Isolation;
   /** Its models may be offered in no other pool. */
   readonly private?: true | undefined;
+  /** The operator has said yes with its account, for at most this isolation. */
+  readonly accepted?: Isolation | undefined;
   /** What the operator's rule about Subclouds may read, where the consent is one. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly allows?: readonly string[] | undefined;
@@ -111,12 +113,12 @@ export function losesAny(before: readonly MemberRow[], after: readonly MemberRow
 
 /** What stands in `terms` for a membership. */
 export function termsOf(
-  member: Pick<DesiredMember, 'owner' | 'isolation' | 'private' | 'labels' | 'allows' | 'draining'>,
+  member: Pick<DesiredMember, 'owner' | 'isolation' | 'private' | 'accepted' | 'labels' | 'allows' | 'draining'>,
 ): string {
   if (member.draining === true) return DRAINING;
-  const { owner, isolation, labels, allows } = member;
+  const { owner, isolation, accepted, labels, allows } = member;
   const about = labels === undefined && allows === undefined ? '' : ` ${JSON.stringify([labels, allows])}`;
-  return `${owner ?? ''} ${isolation}${member.private === true ? ' private' : ''}${about}`;
+  return `${owner ?? ''} ${isolation}${member.private === true ? ' private' : ''}${accepted === undefined ? '' : ` accepted ${accepted}`}${about}`;
 }
 
 /** `terms` of the pools that a document names as draining. */

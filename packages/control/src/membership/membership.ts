@@ -12,6 +12,9 @@ export const OFFLINE_AT_MOST_MS = 7 * 86_400_000;
 /** Answers in flight are waited for so long. */
 export const DRAIN_TIMEOUT_MS = 600_000;
 
+/** Of who is banned. It cuts answers in flight, too. */
+export const BANNED = 'banned';
+
 /** Clauses whose failure cuts answers in flight: they say who may see a request at all. */
 export const CUTTING_CLAUSES: ReadonlySet<string> = new Set<ClauseName>([
   'nodes.location',
@@ -33,7 +36,7 @@ export interface Membership {
    */
   readonly cooldownFromMs: number | null;
   /** While draining: what it becomes. */
-  readonly drainsTo: 'left' | 'removed' | null;
+  readonly drainsTo: 'left' | 'removed' | 'banned' | null;
 }
 
 export interface SubcloudPolicy {
@@ -41,7 +44,9 @@ export interface SubcloudPolicy {
   readonly name: string;
   /** Null for the global network. */
   readonly owner: PrincipalId | null;
-  readonly participation: { readonly mode: 'open' | 'private'; readonly autoJoin: boolean };
+  readonly participation: { readonly mode: 'open' | 'semi-open' | 'private'; readonly autoJoin: boolean };
+  /** Of `semi-open`: a node that passes one of these needs no approval. */
+  readonly stakes?: readonly CompiledPolicy[] | undefined;
   /** How long the return of a suspended or departed node waits; absent: not at all. */
   readonly cooldownMs?: number | undefined;
   readonly isolation: Isolation;
@@ -67,6 +72,8 @@ export interface ReconcileInput {
   /** All Subclouds that exist, and `global` as one of them (the one without an owner). */
   readonly subclouds: Iterable<SubcloudPolicy>;
   readonly nowMs: number;
+  /** Ids of the Subclouds (and `global`) that the node or its operator is banned from; absent: none. */
+  readonly banned?: ReadonlySet<string> | undefined;
   /**
    * Subclouds to decide again; absent: all. The others keep what is stored: nothing that they read has changed. `global`
    * is always decided, since what holds the node may have; and all are, where one that keeps models to itself is among
@@ -99,7 +106,7 @@ export function holds({ state, activeSinceMs }: Membership): boolean {
 
 /** Whether answers in flight of this node in this pool are cut, not finished. */
 export function cuts({ state, reason }: Membership): boolean {
-  return (state === 'suspended' || state === 'draining') && CUTTING_CLAUSES.has(reason);
+  return (state === 'suspended' || state === 'draining') && (CUTTING_CLAUSES.has(reason) || reason === BANNED);
 }
 
 /** Who was away for so long that its membership would end begins none. */

@@ -1,6 +1,7 @@
 /** The state table of the protocol, for the states that need no people to decide. Pure. */
 import type { MembershipState } from '@subcloud/contract/routes/shapes';
 import {
+  BANNED,
   CUTTING_CLAUSES,
   DRAIN_TIMEOUT_MS,
   INVITATION_VALID_MS,
@@ -32,12 +33,20 @@ export function nextMembership(
   };
   const joined = (assigned = stored?.assigned ?? false): Membership =>
     move('active', 'joined', { activeSinceMs: nowMs, cooldownFromMs: null, assigned });
-  const ended = (state: 'left' | 'removed', reason: string): Membership =>
+  const ended = (state: 'left' | 'removed' | 'banned', reason: string): Membership =>
     move(state, reason, {
       assigned: false,
       drainsTo: null,
       cooldownFromMs: (stored?.activeSinceMs ?? null) === null ? from : nowMs,
     });
+
+  if (input.banned?.has(subcloud.id) === true) {
+    if (stored === undefined || stored.state === 'banned') return stored ?? null;
+    const serves = stored.state === 'active' || stored.state === 'suspended' || stored.state === 'draining';
+    const over = stored.state === 'draining' && nowMs - stored.sinceMs >= DRAIN_TIMEOUT_MS;
+    if (!serves || over || nothingInFlight(input, subcloud)) return ended('banned', BANNED);
+    return move('draining', BANNED, { assigned: false, drainsTo: 'banned' });
+  }
 
   switch (stored?.state) {
     case undefined:
@@ -76,14 +85,19 @@ export function nextMembership(
     case 'draining': {
       const over = nothingInFlight(input, subcloud) || nowMs - stored.sinceMs >= DRAIN_TIMEOUT_MS;
       // What has ended may begin again at once where there is no cooldown: one pass comes to the end of it.
-      const end = stored.drainsTo === 'removed' ? ended('removed', 'removed by owner') : ended('left', 'consent');
+      const end =
+        stored.drainsTo === 'banned'
+          ? ended('left', 'ban lifted')
+          : stored.drainsTo === 'removed'
+            ? ended('removed', 'removed by owner')
+            : ended('left', 'consent');
       return over
         ? nextMembership(input, subcloud, end, verdict)
         : move('draining', cuttingClause(verdict) ?? stored.reason);
     }
     case 'left':
-      // An open Subcloud takes a node again once its operator's standing consent and its facts allow it.
-      if (subcloud.participation.mode !== 'open') return stored;
+      // Who is not only invited comes again once its operator's standing consent and its facts allow it.
+      if (subcloud.participation.mode === 'private') return stored;
       if (stored.reason === 'offline' && input.node.facts.lastSeenAt !== null) return stored;
       if (returns) return joined();
       // To be named again after a no is to ask anew; a yes that merely stands asks once.
@@ -92,6 +106,8 @@ export function nextMembership(
         : stored;
     case 'removed':
       return stored;
+    case 'banned':
+      return nextMembership(input, subcloud, ended('left', 'ban lifted'), verdict);
   }
 }
 
@@ -103,7 +119,7 @@ function asksInVain(
   { participation }: SubcloudPolicy,
   { asks, permits, reason }: Verdict,
 ): boolean {
-  return participation.mode === 'open' && asks && permits && reason !== 'joined' && presence(input) === 'joined';
+  return participation.mode !== 'private' && asks && permits && reason !== 'joined' && presence(input) === 'joined';
 }
 
 function waitsFor({ permits, reason }: Verdict): string {
@@ -132,7 +148,7 @@ export function membershipDueMs(
 ): number | null {
   const { state, sinceMs, cooldownFromMs } = membership;
   let due = Number.POSITIVE_INFINITY;
-  if (state === 'removed') return null;
+  if (state === 'removed' || state === 'banned') return null;
   if (state === 'invited' || state === 'requested') due = sinceMs + INVITATION_VALID_MS;
   if (state === 'suspended') due = sinceMs + SUSPENDED_AT_MOST_MS;
   if (state === 'draining') due = sinceMs + DRAIN_TIMEOUT_MS;

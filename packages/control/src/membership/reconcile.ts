@@ -19,6 +19,7 @@ import { DEFAULT_MAX_AGE_MS } from '@subcloud/policy/manifest';
 import { compileGlob } from '@subcloud/policy/glob';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import {
+  BANNED,
   type Membership,
   type ReconcileInput,
   type SubcloudPolicy,
@@ -98,7 +99,7 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
   }
   // A membership of a Subcloud that is gone ends with it, whatever the order in which the two were stored.
   for (const [subcloudId, membership] of memberships) {
-    if (known.has(subcloudId) || membership.state === 'removed' || membership.state === 'left') continue;
+    if (known.has(subcloudId) || isOver(membership)) continue;
     const ended: Membership = {
       ...membership,
       state: 'removed',
@@ -117,6 +118,10 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
     else settle(global, nextMembership(input, global, memberships.get(global.id), verdict), verdict);
   }
   return { memberships, changes, verdicts, dueMs };
+}
+
+function isOver({ state }: Membership): boolean {
+  return state === 'removed' || state === 'left' || state === 'banned';
 }
 
 interface SortedOut {
@@ -187,22 +192,39 @@ function judge(
   const because = without ?? decision.failing ?? presence(input);
   const { owner } = subcloud;
   if (owner === null) {
-    const permits = node.consent.global;
-    const reason = permits ? because : 'consent';
+    const banned = input.banned?.has(subcloud.id) === true;
+    const permits = node.consent.global && !banned;
+    const reason = permits ? because : banned ? BANNED : 'consent';
     return { decision, permits, asks: false, refused: false, overreaches: false, reason };
   }
   const question = questionOf(subcloud, owner);
   const assigned = isAssigned(stored, input.nowMs);
-  const open = subcloud.participation.mode === 'open';
+  const { mode } = subcloud.participation;
   const refused = refuses(node.consent, subcloud.name);
-  const asks = consentsByName(node.consent, question);
-  const takesItself = open && subcloud.participation.autoJoin;
+  const takesItself = mode !== 'private' && subcloud.participation.autoJoin;
+  // What joins an open Subcloud by itself asks a semi-open one by itself, while it is eligible.
+  const filed = mode === 'semi-open' && takesItself && (because === 'joined' || stored?.state === 'requested');
+  const asks = consentsByName(node.consent, question) || (filed && consentsToAutoJoin(node.consent, question));
   const permitted = (asked: ConsentQuestion): boolean =>
     consentsByName(node.consent, asked) || (takesItself && consentsToAutoJoin(node.consent, asked));
-  const permits = !refused && (permitted(question) || (assigned && node.operator === owner));
+  const banned = input.banned?.has(subcloud.id) === true;
+  const permits = !refused && !banned && (permitted(question) || (assigned && node.operator === owner));
   const overreaches = !permits && permitted({ ...question, isolation: 'shared', private: false });
-  const reason = !open && !assigned ? 'not invited' : !permits ? 'consent' : because;
+  const reason = banned
+    ? BANNED
+    : mode === 'private' && !assigned
+      ? 'not invited'
+      : !permits
+        ? 'consent'
+        : because === 'joined' && mode === 'semi-open' && !assigned && !isStaked(subcloud, input)
+          ? 'approval'
+          : because;
   return { decision, permits, asks, refused, overreaches, reason };
+}
+
+/** Whether a stake that somebody attests lets the node in without approval. */
+function isStaked({ stakes = [] }: SubcloudPolicy, { node, nowMs }: ReconcileInput): boolean {
+  return stakes.some((stake) => admits(stake, node.facts, nowMs).eligible);
 }
 
 /** What the operator is asked about this Subcloud. */
@@ -213,7 +235,7 @@ export function questionOf(subcloud: SubcloudPolicy, owner: PrincipalId): Consen
 
 function isAssigned(stored: Membership | undefined, nowMs: number): boolean {
   if (stored === undefined || !stored.assigned || hasExpired(stored, nowMs)) return false;
-  return stored.state !== 'left' && stored.state !== 'removed';
+  return stored.state !== 'left' && stored.state !== 'removed' && stored.state !== 'banned';
 }
 
 /** Less what the operator does not offer in this pool, and less what Subclouds keep that come before it. */

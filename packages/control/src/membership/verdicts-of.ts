@@ -1,5 +1,6 @@
 /** What the reconciler would say of a node now, for explaining: the same function over the same world, nothing stored. */
-import { NO_CONSENT } from '@subcloud/policy/consent';
+import { consentOf } from '../world/answers.ts';
+import { bannedFrom } from '../world/bans.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { type ReconcileResult, reconcileNode } from './reconcile.ts';
@@ -15,10 +16,11 @@ export function verdictsOf(
     node: {
       id: node.id,
       operator: node.operator,
-      consent: node.consent ?? NO_CONSENT,
+      consent: consentOf(world, node),
       facts: factsOf(world, node),
     },
     memberships: node.memberships,
+    banned: bannedFrom(world, node),
     subclouds: world.subclouds.values(),
     ...(scope === undefined ? {} : { scope }),
     nowMs,

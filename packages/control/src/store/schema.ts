@@ -153,6 +153,25 @@ export interface Schema {
     cooldown_from: number | null;
     drains_to: string | null;
   };
+  operator_answers: {
+    node_id: string;
+    subcloud_id: string;
+    answer: string;
+    isolation: string;
+    answered_by: string;
+    at: number;
+  };
+  bans: {
+    id: string;
+    subcloud_id: string;
+    kind: string;
+    subject: string;
+    reason: string | null;
+    banned_by: string;
+    at: number;
+    lifted_at: number | null;
+    lifted_by: string | null;
+  };
   subcloud_tokens: TokenColumns & { subcloud_id: string };
   bindings: {
     id: string;

@@ -13,6 +13,7 @@ import { loadClaims } from '../facts/load-claims.ts';
 import { globalRecord, networkRecord, subcloudRecord } from './subcloud-record.ts';
 import { type DomainRecord, registryFor } from './domains.ts';
 import { loadPeople } from './people.ts';
+import { loadAnswers, loadBans } from './load-participation.ts';
 import { type DocumentRecord, GLOBAL_ID, type World } from './world.ts';
 
 export async function loadWorld(db: Database): Promise<World> {
@@ -31,6 +32,7 @@ export async function loadWorld(db: Database): Promise<World> {
     domains: await loadDomains(db),
     people: await loadPeople(db),
     bindings: await loadBindings(db),
+    bans: await loadBans(db),
     links: new Map(),
   };
   await loadSubclouds(db, world);
@@ -195,6 +197,7 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       concurrency: row.concurrency,
       claims: [],
       memberships: new Map(),
+      answers: new Map(),
       document: undefined,
       drained: { serial: 0, pools: [] },
       admitted: new Map(),
@@ -206,6 +209,7 @@ async function loadNodes(db: Database, world: World): Promise<void> {
     });
   }
   await loadClaims(db, world);
+  await loadAnswers(db, world);
   const memberships = await db
     .selectFrom('memberships')
     .select([

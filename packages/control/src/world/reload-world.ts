@@ -26,6 +26,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.credentials, fresh.credentials);
   replace(world.domains, fresh.domains);
   replace(world.people.accounts, fresh.people.accounts);
+  replace(world.bans, fresh.bans);
   replace(world.people.organisations, fresh.people.organisations);
   replace(world.people.teams, fresh.people.teams);
   replace(world.people.groups, fresh.people.groups);

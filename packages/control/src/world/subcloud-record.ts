@@ -1,12 +1,14 @@
 /** A stored revision to what the reconciler and the table need of it. */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
-import { compilePolicy } from '@subcloud/policy/decide';
+import { type CompiledPolicy, compilePolicy } from '@subcloud/policy/decide';
 import {
+  ANY_MODEL,
   GLOBAL_POOL,
   GLOBAL_SPEC,
   type NetworkManifest,
   type SubcloudManifest,
+  type SubcloudSpec,
   networkManifest,
 } from '@subcloud/policy/manifest';
 import { BUILT_IN_PLACES, type PlaceRegistry } from '@subcloud/policy/place-registry';
@@ -48,8 +50,30 @@ export function subcloudRecord(stored: StoredRevision, registry: PlaceRegistry =
     allows: spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: spec.isolation,
     access: spec.access,
-    policy,
+    ...admissionOf(stored, policy, registry),
   };
+}
+
+/** A stake admits by a policy of its own, whose facts the Subcloud's decision reads too. */
+function admissionOf(
+  { owner, manifest: { spec } }: StoredRevision,
+  policy: CompiledPolicy,
+  registry: PlaceRegistry,
+): { readonly policy: CompiledPolicy; readonly stakes?: readonly CompiledPolicy[] } {
+  const stakes = (spec.participation.admit?.any ?? []).flatMap((way) =>
+    way === 'approval'
+      ? []
+      : [compilePolicy({ models: ANY_MODEL, nodes: stakedNodes(way.stake, spec.nodes.maxAge) }, { owner, registry })],
+  );
+  if (stakes.length === 0) return { policy };
+  return {
+    policy: { ...policy, reads: new Set([...policy.reads, ...stakes.flatMap(({ reads }) => [...reads])]) },
+    stakes,
+  };
+}
+
+function stakedNodes(min: string, maxAge: string): SubcloudSpec['nodes'] {
+  return { trust: { stake: { min }, source: 'attested' }, maxAge };
 }
 
 /** The hash of what the owner wrote, whatever its spelling. */

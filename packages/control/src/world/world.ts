@@ -14,6 +14,8 @@ import type { PrincipalId } from '@subcloud/policy/principal';
 import type { BindingRecord } from '../bindings/bindings.ts';
 import type { RevokedStatement } from '../facts/claims.ts';
 import type { PoolModels } from '../compile/sequence.ts';
+import type { OperatorAnswer } from './answers.ts';
+import type { BanRecord } from './bans.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import type { DomainRecord } from './domains.ts';
 import type { People } from './people.ts';
@@ -34,6 +36,8 @@ export interface NodeRecord {
   /** Those in force; the audits of the digests that it serves are among them. */
   claims: Claim[];
   memberships: ReadonlyMap<string, Membership>;
+  /** What its operator has answered with its account, by Subcloud id. */
+  answers: ReadonlyMap<string, OperatorAnswer>;
   document: DocumentRecord | undefined;
   /** Not stored: pools in which the agent has nothing in flight, of those that the document of this serial is draining. */
   drained: { readonly serial: number; readonly pools: readonly string[] };
@@ -81,7 +85,8 @@ export interface SubcloudRecord {
   readonly network: NetworkManifest | null;
   readonly source: string;
   readonly effectiveHash: string;
-  readonly participation: { readonly mode: 'open' | 'private'; readonly autoJoin: boolean };
+  readonly participation: { readonly mode: 'open' | 'semi-open' | 'private'; readonly autoJoin: boolean };
+  readonly stakes?: readonly CompiledPolicy[];
   readonly cooldownMs: number;
   /** What an operator's rule may read of it. */
   readonly labels: Readonly<Record<string, string>>;
@@ -129,6 +134,8 @@ export interface World {
   readonly audits: Map<string, readonly Claim[]>;
   /** By node id: what agents and measurements said that was revoked. */
   readonly revokedStatements: Map<string, readonly RevokedStatement[]>;
+  /** Those in force, by id. */
+  readonly bans: Map<string, BanRecord>;
   /** Places that people have named, by id. */
   readonly domains: Map<string, DomainRecord>;
   readonly people: People;

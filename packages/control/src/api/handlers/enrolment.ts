@@ -7,6 +7,7 @@ import type { Handlers } from '../context.ts';
 import { issue } from '../../pass.ts';
 import { insertEvents } from '../../store/events.ts';
 import { saveDocuments } from '../../store/save.ts';
+import { isBannedOperator } from '../../world/bans.ts';
 import type { NodeRecord } from '../../world/world.ts';
 
 /** How long an enrolment waits until gateways know the node, so that its first dial is not refused. */
@@ -30,6 +31,8 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         .executeTakeFirst();
       if (row === undefined || row.revoked_at !== null || row.expires_at <= nowMs) throw refused;
       const operator = row.operator as PrincipalId;
+      if (isBannedOperator(loop.world, operator))
+        throw new AppError('policy.join_refused', { message: 'This operator is banned from the network.' });
       const known = await tx
         .selectFrom('nodes')
         .select(['id', 'operator', 'removed_at'])
@@ -63,6 +66,7 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         concurrency: null,
         claims: [],
         memberships: new Map(),
+        answers: new Map(),
         document: undefined,
         admitted: new Map(),
         facts: undefined,

@@ -1,12 +1,13 @@
-import { NO_CONSENT, consentsByName, consentsToAutoJoin, refuses } from '@subcloud/policy/consent';
+import { NO_CONSENT, consentsByAccount, consentsByName, consentsToAutoJoin, refuses } from '@subcloud/policy/consent';
 import { explainable, mayKnow, ownedSubcloud } from '../../access/authorise.ts';
 import { decide } from '@subcloud/policy/decide';
 import { indexFacts } from '@subcloud/policy/facts';
-import { type NodeRecord, type SubcloudRecord, isOnline } from '../../world/world.ts';
+import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../../world/world.ts';
 import { type Membership, questionOf } from '../../membership/reconcile.ts';
 import { verdictsOf } from '../../membership/verdicts-of.ts';
 import type { Actor } from '../../access/actor.ts';
 import { type ApiContext, type Handlers, iso, isoOrNull } from '../context.ts';
+import { consentOf } from '../../world/answers.ts';
 import { factsOf } from '../../world/facts-of.ts';
 import { nodeWarnings, servingModels, subcloudView } from '../views.ts';
 
@@ -38,7 +39,7 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
       servesElsewhere: servesElsewhere(context, actor, node, subcloud),
       online,
       serving: online && models.length > 0,
-      consent: consentOf(subcloud, node),
+      consent: consentView(world, subcloud, node),
       models,
       clauses: decision.clauses.map((clause) => ({ ...clause })),
       warnings: nodeWarnings(indexFacts(facts), nowMs),
@@ -87,23 +88,35 @@ function servesElsewhere(
     .sort();
 }
 
-function consentOf(subcloud: SubcloudRecord, node: NodeRecord): { permits: boolean; why: string } {
-  const consent = node.consent ?? NO_CONSENT;
+function consentView(world: World, subcloud: SubcloudRecord, node: NodeRecord): { permits: boolean; why: string } {
+  const consent = consentOf(world, node);
+  const answer = node.answers.get(subcloud.id);
   if (subcloud.owner === null)
     return consent.global
       ? { permits: true, why: 'global: true' }
       : { permits: false, why: node.consent === null ? 'the agent has declared nothing yet' : 'global: false' };
   const question = questionOf(subcloud, subcloud.owner);
   if (refuses(consent, subcloud.name))
-    return { permits: false, why: `consent.leave in agent.yaml names ${subcloud.name}` };
+    return {
+      permits: false,
+      why:
+        answer?.answer === 'declined'
+          ? `${answer.by} has declined ${subcloud.name}`
+          : `consent.leave in agent.yaml names ${subcloud.name}`,
+    };
+  if (answer?.answer === 'accepted' && consentsByAccount(node.consent ?? NO_CONSENT, answer.isolation, question))
+    return { permits: true, why: `${answer.by} has accepted ${subcloud.name}` };
   if (consentsByName(consent, question)) return { permits: true, why: `join names ${subcloud.name}` };
   const { mode, autoJoin } = subcloud.participation;
-  if (mode === 'open' && autoJoin && consentsToAutoJoin(consent, question))
+  if (mode !== 'private' && autoJoin && consentsToAutoJoin(consent, question))
     return { permits: true, why: 'autoJoin admits it' };
   const assigned = node.memberships.get(subcloud.id)?.assigned === true;
   if (assigned && node.operator === subcloud.owner) return { permits: true, why: 'operator and owner are the same' };
   if (assigned || mode === 'private')
-    return { permits: false, why: `the operator has not said yes: add ${subcloud.name} to consent.join in agent.yaml` };
+    return {
+      permits: false,
+      why: `the operator has not said yes: \`subcloud member accept ${subcloud.name} ${node.name}\`, or ${subcloud.name} in consent.join of agent.yaml`,
+    };
   return {
     permits: false,
     why: `consent allows autoJoin ${JSON.stringify(consent.autoJoin)} up to isolation ${consent.isolation}; this Subcloud is ${subcloud.isolation}, owned by ${subcloud.owner}`,
