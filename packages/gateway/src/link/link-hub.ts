@@ -13,12 +13,15 @@ import { verifyText } from '@subcloud/kit/signing';
 import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
 import { answersPing } from './ping.ts';
+import { LinkGuard } from './link-guard.ts';
 import { LINK_DEAD_AFTER_MS, type NodeLink } from './node-link.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
 import type { UpgradedSocket } from './upgrade.ts';
 
 const ROW_WAIT_MS = 3_000;
 const SWEEP_MS = 1_000;
+/** For so long a node that flooded its link is not taken again. */
+const FLOODED_MS = 60_000;
 const MAX_HANDSHAKES = 512;
 /** One address cannot take all of them; many nodes may stand behind it. */
 const MAX_HANDSHAKES_PER_ADDRESS = 64;
@@ -61,11 +64,15 @@ class Hub implements LinkHub {
   readonly #waiting = new Map<string, Set<() => void>>();
   readonly #sweep: Timer;
   readonly #handshakesFrom = new Map<string, number>();
+  /** Nodes that flooded this gateway, and until when (monotonic) they are not taken again. */
+  readonly #floodedUntilMs = new Map<string, number>();
+  #sweptMs: number;
   #handshakes = 0;
   #closing = false;
 
   constructor(options: LinkHubOptions) {
     this.#options = options;
+    this.#sweptMs = options.clock.monotonicMs();
     this.#sweep = options.clock.every(SWEEP_MS, () => this.#dropDead());
   }
 
@@ -127,7 +134,10 @@ class Hub implements LinkHub {
     const start = (): void => {
       if (session.destroyed) return;
       session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-      handshake.reports = openReportStream(session, { message: onMessage, broken: () => session.destroy() });
+      const heard = (bytes: number): void => {
+        if (handshake.link !== undefined) handshake.link.guard.usefulBytes += bytes;
+      };
+      handshake.reports = openReportStream(session, { message: onMessage, broken: () => session.destroy(), heard });
     };
     if (session.connecting) session.once('connect', start);
     else start();
@@ -136,7 +146,7 @@ class Hub implements LinkHub {
   /** Checks a hello against the table, and takes the link or refuses it. */
   async #greet(handshake: Handshake, hello: Extract<AgentMessage, { type: 'hello' }>): Promise<void> {
     const { upgraded, reports } = handshake;
-    const { session, transcript, address } = upgraded;
+    const { session, socket, transcript, address } = upgraded;
     const node = transcript.nodeId;
     if (!verifyText(hello.publicKey, linkTranscript('agent', transcript), hello.signature)) {
       return refuse(upgraded, 'policy.node_refused');
@@ -144,6 +154,7 @@ class Hub implements LinkHub {
     const knows = (): boolean => this.#options.table().nodes.get(node)?.publicKey === hello.publicKey;
     if (this.#options.table().nodes.get(node) === undefined) await this.#rowOf(node);
     if (!knows()) return refuse(upgraded, 'policy.node_refused');
+    if (this.#floodedUntilMs.has(node)) return refuse(upgraded, 'capacity.overloaded');
     // Only whoever holds the key gets this far: nobody else can keep the node out by dialling in its name.
     if (this.#arriving.has(node)) return refuse(upgraded, 'client.conflict');
     this.#arriving.add(node);
@@ -162,6 +173,7 @@ class Hub implements LinkHub {
         address,
         session,
         inFlight: 0,
+        guard: new LinkGuard(socket),
         draining: false,
         closed: false,
         lastHeardMs: this.#options.clock.monotonicMs(),
@@ -201,6 +213,7 @@ class Hub implements LinkHub {
     if (link.closed) return;
     const { node } = link;
     link.lastHeardMs = this.#options.clock.monotonicMs();
+    link.guard.lines += 1;
     switch (message.type) {
       case 'heartbeat':
         return link.reports.send({ type: 'time', nowMs: this.#options.controlNowMs() });
@@ -255,9 +268,19 @@ class Hub implements LinkHub {
 
   #dropDead(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    const elapsedMs = nowMs - this.#sweptMs;
+    this.#sweptMs = nowMs;
+    for (const [node, untilMs] of this.#floodedUntilMs) if (untilMs <= nowMs) this.#floodedUntilMs.delete(node);
     for (const link of this.#links.values()) {
-      if (nowMs - link.lastHeardMs < LINK_DEAD_AFTER_MS) continue;
-      this.#options.log.warn({ node: link.node }, 'a link is dead: its heartbeats stopped');
+      const isDead = nowMs - link.lastHeardMs >= LINK_DEAD_AFTER_MS;
+      const excess = link.guard.excess(elapsedMs);
+      if (!isDead && excess === undefined) continue;
+      const { node } = link;
+      if (isDead) this.#options.log.warn({ node }, 'a link is dead: its heartbeats stopped');
+      else {
+        this.#options.log.warn({ node, excess, forMs: FLOODED_MS }, 'an agent floods its link: it is cut and kept out');
+        this.#floodedUntilMs.set(node, nowMs + FLOODED_MS);
+      }
       this.#drop(link);
       link.session.destroy();
     }

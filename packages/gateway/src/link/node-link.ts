@@ -2,6 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { HEARTBEATS_MISSED, HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import type { LinkGuard } from './link-guard.ts';
 
 export interface NodeLink {
   readonly node: string;
@@ -10,6 +11,8 @@ export interface NodeLink {
   readonly session: ClientHttp2Session;
   /** Requests of this gateway under way there. */
   inFlight: number;
+  /** Told of all that comes over the link and is of use. */
+  readonly guard: LinkGuard;
   draining: boolean;
   closed: boolean;
   /** Monotonic time of the last sign of life on the report stream. */

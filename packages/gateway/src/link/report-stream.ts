@@ -21,7 +21,12 @@ export interface ReportStream {
 /** `broken` is called once, for whatever ends the stream; nothing is delivered after it. */
 export function openReportStream(
   session: ClientHttp2Session,
-  on: { readonly message: (message: AgentMessage) => void; readonly broken: (reason: string) => void },
+  on: {
+    readonly message: (message: AgentMessage) => void;
+    readonly broken: (reason: string) => void;
+    /** Bytes of each piece that came. */
+    readonly heard: (bytes: number) => void;
+  },
 ): ReportStream {
   const stream = session.request({ ':method': 'POST', ':path': LINK_REPORT_PATH }, { endStream: false });
   let open = true;
@@ -47,6 +52,7 @@ export function openReportStream(
   });
   stream.on('data', (chunk: Buffer) => {
     if (!open) return;
+    on.heard(chunk.byteLength);
     try {
       reader.push(chunk);
     } catch (error) {

@@ -28,7 +28,7 @@ function scripted() {
   } as unknown as ServerResponse;
   const answer = new Answer(response, { hidesUsage: false, promptBytes: 10 });
   const outcome = attempt({
-    link: { inFlight: 0, session: { request: () => stream } } as unknown as NodeLink,
+    link: { inFlight: 0, guard: { usefulBytes: 0 }, session: { request: () => stream } } as unknown as NodeLink,
     headers: {},
     body: [Buffer.from('{}')],
     response,

@@ -18,6 +18,9 @@ import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
 const MAX_REFUSAL_BYTES = 262_144;
 /** An answer that is whole may leave its stream open this long. */
 const LINGER_MS = 2_000;
+/** What an answer's head may take, and what may be under way when a stream is given up: neither is a flood. */
+const HEAD_BYTES = 1_024;
+const UNDER_WAY_BYTES = 1_048_576;
 
 /** What a node said instead of an answer. */
 export interface Refusal {
@@ -131,6 +134,7 @@ class Attempt {
   responded(headers: IncomingHttpHeaders): void {
     this.#head = headers;
     this.#verdict = judgeStatus(Number(headers[':status']));
+    this.#input.link.guard.usefulBytes += HEAD_BYTES;
     this.#input.onProgress();
     const early = this.#early;
     this.#early = undefined;
@@ -138,6 +142,7 @@ class Attempt {
   }
 
   received(chunk: Buffer): void {
+    this.#input.link.guard.usefulBytes += chunk.byteLength;
     if (this.#settled) return;
     // Node emits `response` a tick late and `data` at once. Where a TLS socket is read while it is written to, no tick
     // runs between the two, and an answer's first bytes are here before its head.
@@ -177,7 +182,7 @@ class Attempt {
   }
 
   readonly #cut = (): void => {
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#giveUp();
     this.broke();
   };
 
@@ -190,7 +195,7 @@ class Attempt {
   }
 
   readonly #abort = (reason: AppError): void => {
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#giveUp();
     this.#settle({ kind: 'aborted', reason });
   };
 
@@ -209,7 +214,7 @@ class Attempt {
   #hold(chunk: Buffer): void {
     this.#refusalBytes += chunk.byteLength;
     if (this.#refusalBytes <= MAX_REFUSAL_BYTES) return void (this.#refusal ??= []).push(chunk);
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#giveUp();
     this.#settle({ kind: 'failed', reason: 'endless refusal' });
   }
 
@@ -226,9 +231,14 @@ class Attempt {
     const stream = this.#stream;
     if (stream !== undefined && !stream.readableEnded) {
       stream.resume();
-      this.#linger = this.#input.clock.after(LINGER_MS, () => stream.close(constants.NGHTTP2_CANCEL));
+      this.#linger = this.#input.clock.after(LINGER_MS, () => this.#giveUp());
     }
     this.#settle({ kind: 'answered' });
+  }
+
+  #giveUp(): void {
+    this.#input.link.guard.usefulBytes += UNDER_WAY_BYTES;
+    this.#stream?.close(constants.NGHTTP2_CANCEL);
   }
 
   #settle(outcome: AttemptOutcome): void {
