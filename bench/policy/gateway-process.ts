@@ -4,9 +4,11 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import type { DocumentRow } from '@subcloud/contract/table';
 import type { ReportEvent } from '@subcloud/contract/watch';
 import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { silentLog } from '@subcloud/kit/log';
+import type { TableChange } from '../../packages/gateway/src/table/routing-table.ts';
 import { controlClient } from '../../packages/gateway/src/watch/control-client.ts';
 import { controlTime } from '../../packages/gateway/src/watch/control-time.ts';
 import { createLease } from '../../packages/gateway/src/watch/lease.ts';
@@ -26,6 +28,8 @@ export type Command = { readonly id: number } & (
     }
   | { readonly type: 'revision'; readonly pool: string; readonly revision: number }
   | { readonly type: 'members'; readonly atLeast: number }
+  /** A watch has been opened since this many had been. */
+  | { readonly type: 'watches'; readonly atLeast: number }
   | { readonly type: 'stall' }
 );
 
@@ -50,6 +54,7 @@ interface Link {
   serial: number;
   declaration: SignedDocument;
 }
+let watches = 0;
 const startedMs = Date.now();
 const links = new Map<string, Link>();
 for (let index = 0; index < size.nodes; index++) {
@@ -61,18 +66,25 @@ for (let index = 0; index < size.nodes; index++) {
 const reports = startReports({
   ...common,
   links: () => [...links.values()].map(({ node, address, epoch, serial }) => ({ node, address, epoch, serial })),
-  declarations: () =>
-    [...links.values()].map(
-      ({ node, declaration: document }): ReportEvent => ({ type: 'declaration', node, document }),
-    ),
+  declaration(node): ReportEvent | undefined {
+    const document = links.get(node)?.declaration;
+    return document === undefined ? undefined : { type: 'declaration', node, document };
+  },
+  drained: () => [],
 });
 const watch = startWatch({
   ...common,
   lease: createLease(clock),
   time: controlTime(clock),
-  onFresh: () => reports.resync(),
+  onFresh() {
+    watches += 1;
+    reports.resync();
+    settle();
+  },
   onChange(change) {
-    for (const [node, row] of change.documents) {
+    // The rows of a snapshot are in the table alone.
+    const documents = change.whole ? documentsOf(change) : change.documents;
+    for (const [node, row] of documents) {
       const link = links.get(node);
       if (row === undefined || link === undefined || row.serial <= link.serial) continue;
       link.epoch = row.epoch;
@@ -83,6 +95,18 @@ const watch = startWatch({
   },
 });
 delay.enable();
+/** The most CPU that the loop's thread used between two ticks: a stall as it would be with the machine to itself. */
+let longestCpuMs = 0;
+let used = process.threadCpuUsage();
+setInterval(() => {
+  const { user, system } = process.threadCpuUsage(used);
+  longestCpuMs = Math.max(longestCpuMs, (user + system) / 1_000);
+  used = process.threadCpuUsage();
+}, 1);
+
+function* documentsOf({ table }: TableChange): Iterable<[string, DocumentRow]> {
+  for (const row of table.documents.values()) yield [row.node, row];
+}
 
 function settle(): void {
   const now = performance.now();
@@ -124,9 +148,13 @@ process.on('message', (command: Command) => {
     case 'members':
       waiting.push({ sentMs, id, done: () => memberCount() >= command.atLeast });
       break;
+    case 'watches':
+      waiting.push({ sentMs, id, done: () => watches >= command.atLeast });
+      break;
     case 'stall':
-      process.send?.({ id, ms: delay.max / 1e6 });
+      process.send?.({ id, ms: delay.max / 1e6, cpuMs: longestCpuMs });
       delay.reset();
+      longestCpuMs = 0;
       return;
   }
   settle();

@@ -32,10 +32,12 @@ export interface Measured {
   readonly rebuildMs: number;
   readonly factToTableP50Ms: number;
   readonly factToTableP99Ms: number;
-  /** The same, with the load beginning in the moment in which control is back. */
+  /** The same, with the load beginning in the moment in which the gateway has its table again. */
   readonly restartFactToTableP99Ms: number;
   readonly editToTableMs: number;
   readonly gatewayStallMs: number;
+  /** The same in CPU of the loop's thread: what it is when nothing else wants the cores. */
+  readonly gatewayStallCpuMs: number;
   readonly rssMiB: number;
   readonly peakRssMiB: number;
 }
@@ -84,11 +86,12 @@ async function measure(size: Size): Promise<Measured> {
     await gateway.ask({ type: 'members', atLeast: members });
 
     say('rebuilding from the store');
-    await gateway.ask({ type: 'stall' });
+    await gateway.stall();
     await control.stop();
     control = await startControl(dataDir, databaseUrl);
     const rebuildMs = control.readyMs;
     const rounds = changeFacts(gateway, size);
+    await gateway.ask({ type: 'watches', atLeast: 2 });
     const afterRestart = await rounds.run(CHANGES_AFTER_RESTART);
     await sleep(1_000);
     say('changing facts');
@@ -109,7 +112,7 @@ async function measure(size: Size): Promise<Measured> {
       await admin.call('applySubcloud', { params: { name: pool }, body: { manifest } });
       edits.push(await seen);
     }
-    const gatewayStallMs = await gateway.ask({ type: 'stall' });
+    const stall = await gateway.stall();
     await admin.close();
     return {
       nodes,
@@ -119,7 +122,8 @@ async function measure(size: Size): Promise<Measured> {
       factToTableP99Ms: round(percentile(left, 0.99)),
       restartFactToTableP99Ms: round(percentile(afterRestart, 0.99)),
       editToTableMs: round(Math.max(...edits)),
-      gatewayStallMs: round(gatewayStallMs),
+      gatewayStallMs: round(stall.ms),
+      gatewayStallCpuMs: round(stall.cpuMs),
       rssMiB: Math.round(control.residentMiB()),
       peakRssMiB: Math.round(control.peakMiB()),
     };

@@ -3,6 +3,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { NODE_FLAGS } from '../../packages/cli/src/up/core-parts.ts';
 import type { Command } from './gateway-process.ts';
 
 const CONTROL = fileURLToPath(new URL('../../packages/control/src/main.ts', import.meta.url));
@@ -47,26 +48,39 @@ export async function startControl(dataDir: string, databaseUrl: string): Promis
 
 type Question = Command extends infer Each ? (Each extends Command ? Omit<Each, 'id'> : never) : never;
 
+interface Answer {
+  readonly id: number;
+  readonly ms: number;
+  readonly cpuMs?: number;
+}
+
 export interface StartedGateway extends Disposable {
   /** Resolves with the milliseconds that the gateway's process saw go by until it was so. */
   ask(question: Question): Promise<number>;
+  /** The longest that its loop did nothing else, since the last time it was asked: by the clock, and in CPU of its thread. */
+  stall(): Promise<{ readonly ms: number; readonly cpuMs: number }>;
 }
 
 export function startGateway(socket: string, networkId: string, nodes: number, subclouds: number): StartedGateway {
   const child = fork(GATEWAY, [socket, networkId, String(nodes), String(subclouds)], { execArgv: gatewayFlags() });
-  const answers = new Map<number, (ms: number) => void>();
-  child.on('message', ({ id, ms }: { id: number; ms: number }) => {
-    answers.get(id)?.(ms);
-    answers.delete(id);
+  const answers = new Map<number, (answer: Answer) => void>();
+  child.on('message', (answer: Answer) => {
+    answers.get(answer.id)?.(answer);
+    answers.delete(answer.id);
   });
   let questions = 0;
+  const askFor = (question: Question): Promise<Answer> => {
+    const id = ++questions;
+    return new Promise((resolve) => {
+      answers.set(id, resolve);
+      child.send({ ...question, id });
+    });
+  };
   return {
-    ask(question) {
-      const id = ++questions;
-      return new Promise((resolve) => {
-        answers.set(id, resolve);
-        child.send({ ...question, id });
-      });
+    ask: async (question) => (await askFor(question)).ms,
+    async stall() {
+      const { ms, cpuMs = Number.NaN } = await askFor({ type: 'stall' });
+      return { ms, cpuMs };
     },
     [Symbol.dispose]: () => void (child.connected && child.disconnect()),
   };
@@ -74,7 +88,8 @@ export function startGateway(socket: string, networkId: string, nodes: number, s
 
 /** `BENCH_GATEWAY_FLAGS`: further options of Node, to look closer (`--cpu-prof`, `--trace-gc`). */
 function gatewayFlags(): string[] {
-  return (process.env['BENCH_GATEWAY_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
+  const more = (process.env['BENCH_GATEWAY_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
+  return [...NODE_FLAGS.gateway, ...more];
 }
 
 async function stopped(child: ChildProcess): Promise<void> {

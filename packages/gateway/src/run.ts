@@ -150,7 +150,8 @@ function wire(options: GatewayRunOptions) {
   const reports: Reports = startReports({
     ...common,
     links: () => links.states(),
-    declarations: () => links.declarations(),
+    declaration: (node) => links.declaration(node),
+    drained: () => links.drained(),
   });
   const report: RequestDeps['report'] = (event) => reports.add(event);
   const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report });

@@ -9,6 +9,8 @@ export interface ChildOptions {
   /** The file that Node runs. */
   readonly entry: string;
   readonly args?: readonly string[];
+  /** Options of Node itself. */
+  readonly nodeFlags?: readonly string[];
   readonly cwd?: string;
   /** All of its environment. */
   readonly env: Readonly<Record<string, string>>;
@@ -42,7 +44,7 @@ const LAST_LINES_LIMIT_MS = 500;
 export async function startChild(options: ChildOptions, signal: AbortSignal): Promise<RunningChild> {
   signal.throwIfAborted();
   const { name, clock } = options;
-  const child = spawn(process.execPath, [options.entry, ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [...(options.nodeFlags ?? []), options.entry, ...(options.args ?? [])], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...options.env },
     detached: true,

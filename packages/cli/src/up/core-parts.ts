@@ -116,6 +116,15 @@ function given(settings: Readonly<Record<string, string | undefined>>): Record<s
   return set;
 }
 
+/**
+ * Options of Node for a service. A gateway that takes a large table keeps nearly all that it allocates meanwhile, and a
+ * collection of new objects takes as long as what it has to keep: with Node's 16 MiB of them requests waited 20 ms and more.
+ */
+export const NODE_FLAGS: Readonly<Record<'control' | 'gateway', readonly string[]>> = {
+  control: [],
+  gateway: ['--max-semi-space-size=2'],
+};
+
 function servicePart(
   context: PartsContext,
   name: 'control' | 'gateway',
@@ -129,6 +138,7 @@ function servicePart(
         {
           name,
           entry: serviceMain(name),
+          nodeFlags: NODE_FLAGS[name],
           env: {
             ...ownSettings(env),
             ...asEnvironment({ logLevel: childLogLevel(config.logLevel), ...settings() }),

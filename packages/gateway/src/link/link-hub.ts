@@ -41,8 +41,10 @@ export interface LinkHub {
   /** Acts on rows that came or went: wakes hellos that wait, pushes documents, closes links of nodes that are gone. */
   tableChanged(change: TableChange): void;
   states(): LinkStates;
-  /** The last words of all agents that control may have forgotten. */
-  declarations(): readonly ReportEvent[];
+  /** The newest that the agent declared. */
+  declaration(node: string): ReportEvent | undefined;
+  /** What agents last said of pools that they are leaving: control keeps that in memory alone. */
+  drained(): readonly ReportEvent[];
   /** GOAWAY to all; resolves when every session has closed, or destroys them after `maxMs`. */
   close(maxMs: number): Promise<void>;
 }
@@ -248,8 +250,9 @@ class Hub implements LinkHub {
   }
 
   tableChanged(change: TableChange): void {
-    if (this.#waiting.size > 0)
-      for (const node of change.nodes.keys()) for (const wake of this.#waiting.get(node) ?? []) wake();
+    for (const [node, ofNode] of this.#waiting)
+      if (change.whole ? change.table.nodes.get(node) !== undefined : change.nodes.has(node))
+        for (const wake of ofNode) wake();
     for (const link of change.whole ? [...this.#links.values()] : this.#touched(change)) {
       // Gone, or another machine under the same id.
       if (change.table.nodes.get(link.node)?.publicKey !== link.publicKey) {
@@ -301,11 +304,15 @@ class Hub implements LinkHub {
       .map(({ node, address, epoch, serial }) => ({ node, address, epoch, serial }));
   }
 
-  declarations(): readonly ReportEvent[] {
-    return [...this.#links.values()].flatMap(({ node, declaration, drained }) => [
-      ...(declaration === undefined ? [] : [{ type: 'declaration' as const, node, document: declaration }]),
-      ...(drained === undefined ? [] : [{ ...drained, type: 'drained' as const, node }]),
-    ]);
+  declaration(node: string): ReportEvent | undefined {
+    const document = this.#links.get(node)?.declaration;
+    return document === undefined ? undefined : { type: 'declaration', node, document };
+  }
+
+  drained(): readonly ReportEvent[] {
+    return [...this.#links.values()].flatMap(({ node, drained }) =>
+      drained === undefined ? [] : [{ ...drained, type: 'drained' as const, node }],
+    );
   }
 
   async close(maxMs: number): Promise<void> {

@@ -17,7 +17,8 @@ import {
   rowKey,
 } from '@subcloud/contract/table';
 import { rowSchemas } from '@subcloud/contract/table-schemas';
-import { ShardedMap, type ShardedMapCollector } from './sharded-map.ts';
+import { ShardedMap } from './sharded-map.ts';
+import { type SnapshotTable, snapshotTable } from './snapshot-table.ts';
 
 export class TableError extends Error {
   override readonly name = 'TableError';
@@ -66,13 +67,15 @@ export function membersServing(table: RoutingTable, pool: string, model: string)
 
 type Changes = { readonly [Kind in RowKind]: Map<string, RowTypes[Kind] | undefined> };
 
-/** What changed from one version to the next, for those who must act on it. */
+/**
+ * What changed from one version to the next, for those who must act on it. A snapshot replaces everything (`whole`), what it
+ * does not name is gone: then the table is what to look at, and the maps are empty.
+ */
 export interface TableChange {
   readonly table: RoutingTable;
   readonly nodes: ReadonlyMap<string, NodeRow | undefined>;
   readonly credentials: ReadonlyMap<string, CredentialRow | undefined>;
   readonly documents: ReadonlyMap<string, DocumentRow | undefined>;
-  /** A snapshot replaces everything: what it does not name is gone. */
   readonly whole: boolean;
   /** `pool/node` of rows that cut answers in flight. */
   readonly cuts: ReadonlySet<string>;
@@ -92,6 +95,7 @@ export class TableBuilder {
     document: new Map(),
   };
 
+  readonly #cuts = new Set<string>();
   /** A snapshot is indexed row by row as it comes, so that its commit stalls nobody, however large it is. */
   readonly #snapshot: SnapshotTable | undefined;
 
@@ -113,10 +117,9 @@ export class TableBuilder {
     const row = parsed.data;
     if (canonicalKey(kind, key, row) !== key) throw new TableError(`a ${kind} row stands under another row's key`);
     const rest = keyRest(kind, key);
-    (this.#changes[kind] as Map<string, unknown>).set(rest, row);
-    if (this.#snapshot !== undefined && !this.#snapshot.add(kind, rest, row)) {
-      throw new TableError('a snapshot has a row twice');
-    }
+    if (kind === 'member' && (row as MemberRow).cut === true) this.#cuts.add(rest);
+    if (this.#snapshot === undefined) (this.#changes[kind] as Map<string, unknown>).set(rest, row);
+    else if (!this.#snapshot.add(kind, rest, row)) throw new TableError('a snapshot has a row twice');
   }
 
   delete(key: string): void {
@@ -129,7 +132,8 @@ export class TableBuilder {
   commit(version: number, epoch: number): TableChange {
     const { network, pool, node, member, credential, principal, document } = this.#changes;
     const base = this.#base;
-    const table: RoutingTable = this.#snapshot?.done(version, epoch, network.get('')) ?? {
+    const cuts = this.#cuts;
+    const table: RoutingTable = this.#snapshot?.done(version, epoch) ?? {
       version,
       epoch,
       network: network.has('') ? network.get('') : base.network,
@@ -140,72 +144,8 @@ export class TableBuilder {
       principals: base.principals.with(principal),
       documents: base.documents.with(document),
     };
-    const cuts = new Set([...member].flatMap(([rest, row]) => (row?.cut === true ? [rest] : [])));
     return { table, nodes: node, credentials: credential, documents: document, whole: this.#whole, cuts };
   }
-}
-
-interface SnapshotTable {
-  /** False when the row is there already. */
-  readonly add: (kind: RowKind, rest: string, row: RowTypes[RowKind]) => boolean;
-  readonly done: (version: number, epoch: number, network: NetworkRow | undefined) => RoutingTable;
-}
-
-function snapshotTable(): SnapshotTable {
-  const pools = ShardedMap.collect<PoolRow>();
-  const nodes = ShardedMap.collect<NodeRow>();
-  const credentials = ShardedMap.collect<CredentialRow>();
-  const principals = ShardedMap.collect<PrincipalRow>();
-  const documents = ShardedMap.collect<DocumentRow>();
-  const members = new Map<string, { all: ShardedMapCollector<MemberRow>; byModel: Map<string, MemberRow[]> }>();
-  const seen = new Set<string>();
-  const addMember = (row: MemberRow): boolean => {
-    // A row that cuts is no member.
-    if (row.cut === true) return true;
-    let index = members.get(row.pool);
-    if (index === undefined) {
-      index = { all: ShardedMap.collect<MemberRow>(), byModel: new Map() };
-      members.set(row.pool, index);
-    }
-    if (!index.all.add(row.node, row)) return false;
-    for (const model of new Set(row.models)) {
-      const serving = index.byModel.get(model);
-      if (serving === undefined) index.byModel.set(model, [row]);
-      else serving.push(row);
-    }
-    return true;
-  };
-  return {
-    add(kind, rest, row) {
-      switch (kind) {
-        case 'network':
-          return !seen.has(rest) && seen.add(rest).size === 1;
-        case 'pool':
-          return pools.add(rest, row as PoolRow);
-        case 'node':
-          return nodes.add(rest, row as NodeRow);
-        case 'member':
-          return addMember(row as MemberRow);
-        case 'credential':
-          return credentials.add(rest, row as CredentialRow);
-        case 'principal':
-          return principals.add(rest, row as PrincipalRow);
-        case 'document':
-          return documents.add(rest, row as DocumentRow);
-      }
-    },
-    done: (version, epoch, network) => ({
-      version,
-      epoch,
-      network,
-      pools: pools.done(),
-      poolIndexes: new Map([...members].map(([pool, { all, byModel }]) => [pool, { members: all.done(), byModel }])),
-      nodes: nodes.done(),
-      credentials: credentials.done(),
-      principals: principals.done(),
-      documents: documents.done(),
-    }),
-  };
 }
 
 function keyRest(kind: RowKind, key: string): string {

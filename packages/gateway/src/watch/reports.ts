@@ -1,7 +1,8 @@
 /**
- * What this gateway tells control of its links: batched, in order, one call at a time. When a call fails, or control has
- * lost its memory, the next one carries the whole set of links and what each last declared, so nothing needs to be
- * remembered but the present.
+ * What this gateway tells control of its links: batched, in order, one call at a time. When control has lost its memory, the
+ * next call carries the whole set of links. What each last declared follows over RESYNC_MS, since control has nearly all of
+ * it in its store, and no news may wait behind a fleet that repeats itself. News of a call that failed is told again first;
+ * where that is not known (there was too much of it), everything is.
  */
 import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import { type ReportEvent, type ReportsRequest, WATCH_PATHS } from '@subcloud/contract/watch';
@@ -12,6 +13,11 @@ import type { ControlClient } from './control-client.ts';
 const BATCH_MS = 20;
 const MAX_EVENTS_PER_CALL = 10_000;
 const MAX_QUEUED_EVENTS = 50_000;
+/** The whole of what agents declared is told over so long, a slice at a time. */
+const RESYNC_MS = 60_000;
+const SLICE_MS = 250;
+/** Fewer are not worth a call of their own. */
+const LEAST_SLICE = 64;
 const RETRY_BACKOFF = { baseMs: 100, capMs: 2_000 };
 
 export type LinkStates = NonNullable<ReportsRequest['links']>;
@@ -31,8 +37,10 @@ export interface ReportsOptions {
   readonly random: Random;
   readonly log: Log;
   readonly links: () => LinkStates;
-  /** The newest declaration of each live link. */
-  readonly declarations: () => readonly ReportEvent[];
+  /** The newest declaration of a live link; undefined: there is none. */
+  readonly declaration: (node: string) => ReportEvent | undefined;
+  /** What agents last said of pools that they are leaving. */
+  readonly drained: () => readonly ReportEvent[];
 }
 
 export function startReports(options: ReportsOptions): Reports {
@@ -44,6 +52,11 @@ export function startReports(options: ReportsOptions): Reports {
   let failures = 0;
   let timer: Timer | undefined;
   let stopped = false;
+  /** Nodes whose declarations are still to be told again. */
+  let repeating: string[] = [];
+  let sliceSize = 0;
+  let overflowed = false;
+  let slicing: Timer | undefined;
 
   const schedule = (delayMs: number): void => {
     // Before the first watch nobody listens: the first call brings everything.
@@ -59,7 +72,6 @@ export function startReports(options: ReportsOptions): Reports {
     const withLinks = whole;
     const events = queue.slice(0, MAX_EVENTS_PER_CALL);
     queue = queue.slice(events.length);
-    if (withLinks) queue = [...options.declarations(), ...queue];
     whole = false;
     underWay = true;
     control
@@ -73,18 +85,39 @@ export function startReports(options: ReportsOptions): Reports {
         () => {
           failures = 0;
           underWay = false;
+          if (overflowed) {
+            overflowed = false;
+            queue = [...options.drained(), ...queue];
+            repeat();
+          }
           if (queue.length > 0 || whole) schedule(0);
         },
         (error: unknown) => {
           log.debug({ err: error }, 'a report to control failed');
-          // Whether it arrived is not known. Refusals are alarms and must not be lost; the rest is in the links.
-          queue = [...events.filter(({ type }) => type === 'lock-refusal'), ...queue];
+          // Whether it arrived is not known. Links are told as they are; all else is told again, and counts once.
+          queue = [...events.filter(isKept), ...queue];
           whole = true;
           underWay = false;
           schedule(jitteredBackoffMs(failures, RETRY_BACKOFF, options.random));
           failures += 1;
         },
       );
+  };
+
+  /** Declarations of all links again, so many at a time that the last of them is told within RESYNC_MS. */
+  const repeat = (): void => {
+    slicing?.cancel();
+    repeating = options.links().map(({ node }) => node);
+    sliceSize = Math.max(LEAST_SLICE, Math.ceil((repeating.length * SLICE_MS) / RESYNC_MS));
+    const slice = (): void => {
+      slicing = undefined;
+      for (const node of repeating.splice(0, sliceSize)) {
+        const event = options.declaration(node);
+        if (event !== undefined) add(event);
+      }
+      if (repeating.length > 0 && !stopped) slicing = clock.after(SLICE_MS, slice);
+    };
+    slice();
   };
 
   const heartbeat = clock.every(HEARTBEAT_MS, () => {
@@ -96,6 +129,7 @@ export function startReports(options: ReportsOptions): Reports {
     if (queue.length >= MAX_QUEUED_EVENTS) {
       queue = queue.filter(({ type }) => type === 'lock-refusal').slice(-1_000);
       whole = true;
+      overflowed = true;
     }
     queue.push(event);
     schedule(BATCH_MS);
@@ -106,12 +140,20 @@ export function startReports(options: ReportsOptions): Reports {
     resync() {
       known = true;
       whole = true;
+      queue = [...options.drained(), ...queue];
+      repeat();
       schedule(0);
     },
     stop() {
       stopped = true;
       heartbeat.cancel();
       timer?.cancel();
+      slicing?.cancel();
     },
   };
+}
+
+/** What a call that failed leaves to be told. Whether nodes are linked or alive is told by the links as they are then. */
+function isKept({ type }: ReportEvent): boolean {
+  return type !== 'linked' && type !== 'unlinked' && type !== 'alive';
 }

@@ -22,7 +22,8 @@ import type { Lease } from './lease.ts';
 import { tableReader } from './table-reader.ts';
 
 const MAX_LINE_BYTES = 67_108_864;
-const REOPEN_BACKOFF = { baseMs: 100, capMs: 5_000 };
+/** Short: while control is away the lease runs down, and news of nodes waits. */
+const REOPEN_BACKOFF = { baseMs: 100, capMs: 1_000 };
 
 export interface WatchClientOptions {
   readonly control: ControlClient;
