@@ -1,7 +1,9 @@
 /** For every route a call on things of the owner. A route without one does not compile. */
 import type { Action } from '@subcloud/contract/routes/actions';
+import type { Role } from '@subcloud/control/access/rights';
 import type { ControlRouteName } from '@subcloud/contract/routes/control';
 import { claimDocument, enrolment, type Fixture, manifestText, type Things } from './fixture.ts';
+import { ACCOUNT_CALLS } from './calls-accounts.ts';
 import { PEOPLE_CALLS } from './calls-people.ts';
 import type { About, Owner } from './people.ts';
 
@@ -23,6 +25,10 @@ export interface Call {
   readonly know?: Action;
   /** Owners whose things it is about; default: both. */
   readonly owners?: readonly Owner[];
+  /** What somebody is to the thing, where it belongs to neither owner. */
+  readonly roles?: (person: string) => readonly Role[];
+  /** Who is a stranger to the thing; default: `stranger`. */
+  readonly stranger?: string;
   /** What somebody is to this one counts too. */
   readonly alsoOf?: Owner;
   /** People whom the table lets through and who are refused all the same, with the reason beside. */
@@ -92,6 +98,7 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
   },
 
   ...PEOPLE_CALLS,
+  ...ACCOUNT_CALLS,
 
   listNodes: { ...NETWORK, input: none },
   getNode: { ...NODE, input: theNode },

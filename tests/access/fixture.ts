@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { controlOptions, runControl } from '@subcloud/control/run';
+import { hashPassword } from '@subcloud/control/identity/passwords';
 import { loadConfig } from '@subcloud/kit/config';
 import { silentLog } from '@subcloud/kit/log';
 import { withClient } from '@subcloud/kit/postgres/with-client';
@@ -13,6 +14,8 @@ import { type SigningKey, generateSigningKey, signDocument } from '@subcloud/kit
 import { type Client, createClient } from '@subcloud/sdk/client';
 import { testDatabase } from '@subcloud/testkit/test-database';
 import { OWNERS, type Owner, PEOPLE } from './people.ts';
+
+export const PASSWORD = 'correct horse battery staple';
 
 export interface Answer {
   readonly status: number;
@@ -98,20 +101,7 @@ export async function startFixture(): Promise<Fixture> {
     const { key } = await admin.call('createKey', { body: { principal } });
     credentials.set(name, key);
   }
-  const join_ = async (group: string, principal: string, role: string): Promise<void> =>
-    sql('insert into group_members (group_id, principal, role, since, added_by) values ($1, $2, $3, 0, $4)', [
-      group,
-      principal,
-      role,
-      'admin',
-    ]);
-  for (const role of ['owner', 'admin', 'member', 'viewer']) {
-    await join_('org:acme', `user:org-${role}`, role);
-    await join_('team:acme/ml', `user:team-${role}`, role);
-  }
-  await join_('team:other/ops', 'user:delegate', 'member');
-  await sql("update principals set network_role = 'admin' where id = 'user:network-admin'", []);
-  await sql("update principals set network_role = 'auditor' where id = 'user:auditor'", []);
+  await seatPeople(sql);
 
   const hostCloud = await subcloud('user:host');
   const operatorsNode = (await enrol('user:operator')).id;
@@ -176,6 +166,29 @@ export async function enrolment(admin: Client, operator: string, name: string): 
   const raw = publicKey.export({ format: 'jwk' }).x ?? '';
   const proof = sign(null, Buffer.from(`subcloud/v1/enrol\n${hashSecret(secret)}\n${raw}`), privateKey);
   return { joinToken: secret, publicKey: raw, name, proof: proof.toString('base64url'), agentVersion: '0.0.0' };
+}
+
+/** Who is what in the organisation, its team and the network. */
+async function seatPeople(sql: Fixture['sql']): Promise<void> {
+  const join_ = async (group: string, principal: string, role: string): Promise<void> =>
+    sql('insert into group_members (group_id, principal, role, since, added_by) values ($1, $2, $3, 0, $4)', [
+      group,
+      principal,
+      role,
+      'admin',
+    ]);
+  for (const role of ['owner', 'admin', 'member', 'viewer']) {
+    await join_('org:acme', `user:org-${role}`, role);
+    await join_('team:acme/ml', `user:team-${role}`, role);
+  }
+  await join_('team:other/ops', 'user:delegate', 'member');
+  await sql("update principals set network_role = 'admin' where id = 'user:network-admin'", []);
+  await sql("update principals set network_role = 'auditor' where id = 'user:auditor'", []);
+  // One person has an account; the others are principals that the admin made.
+  await sql(
+    "insert into accounts (principal, kind, email, password_hash, created_at, created_by) values ('user:stranger', 'person', 'stranger@example.com', $1, 0, 'admin')",
+    [await hashPassword(PASSWORD)],
+  );
 }
 
 let documents = 0;

@@ -56,7 +56,9 @@ export const PEOPLE: readonly Person[] = [
   of('auditor', () => ['auditor']),
 ];
 
-export function rolesHere(person: Person, owner: Owner, about: About): ReadonlySet<Role> {
+/** `nobody`: of a thing that belongs to neither owner. */
+export function rolesHere(person: Person, owner: Owner | 'nobody', about: About): ReadonlySet<Role> {
   if (person.name === 'anonymous') return new Set(['anonymous']);
+  if (owner === 'nobody') return new Set(['anonymous', 'caller']);
   return new Set(['anonymous', 'caller', ...person.roles(owner, about)]);
 }

@@ -1,20 +1,23 @@
 /** The cases of every-write.ts about organisations, accounts and ownership. */
 import type { TestNetwork } from '@subcloud/testkit/test-network';
 import type { WriteCases, WriteName } from './every-write.ts';
+import type { accountsRoutes } from '@subcloud/contract/routes/accounts';
 import type { peopleRoutes } from '@subcloud/contract/routes/people';
 
-/** Done by an account for itself, which the admin token is not; tests/access has them. */
+/** Done by an account for itself, which the admin token is not, or once only; tests/access and tests/identity have them. */
 export const BY_ACCOUNTS = [
   'leaveOrg',
   'acceptInvitation',
   'declineInvitation',
+  'createFirstAccount',
+  'pollDevice',
 ] as const satisfies readonly WriteName[];
 
 export function peopleWrites(
   { admin, client, principal }: Pick<TestNetwork, 'admin' | 'client' | 'principal'>,
   fresh: () => string,
   subcloud: () => Promise<string>,
-): Pick<WriteCases, WriteName & keyof typeof peopleRoutes> {
+): Pick<WriteCases, WriteName & (keyof typeof peopleRoutes | keyof typeof accountsRoutes)> {
   const byAccounts = (): never => {
     throw new Error('see tests/access');
   };
@@ -39,7 +42,24 @@ export function peopleWrites(
     await admin.call('setTeamMember', { params, body: { role: 'member' } });
     return params;
   };
+  const person = async (): Promise<string> => {
+    if (!(await admin.call('loginOptions')).hasAccounts)
+      await admin.call('createFirstAccount', {
+        body: { email: 'first@example.com', password: 'a long enough password' },
+      });
+    return 'first';
+  };
   return {
+    createFirstAccount: byAccounts,
+    pollDevice: byAccounts,
+    setNetworkRole: async () => ({ params: { id: await person() }, body: { role: 'admin' } }),
+    setPassword: async () => ({ params: { id: await person() }, body: { next: 'another long password' } }),
+    disableAccount: async () => {
+      const params = { org: await org() };
+      const id = fresh();
+      await admin.call('createServiceAccount', { params, body: { id } });
+      return { params: { id: `svc.${params.org}.${id}` } };
+    },
     createOrg: () => Promise.resolve({ body: { id: fresh() } }),
     setOrgMember: async () => ({ params: await member(), body: { role: 'admin' } }),
     removeOrgMember: async () => ({ params: await member() }),

@@ -150,7 +150,7 @@ test('help names every command and is no failure', async () => {
 
 test('the network that runs from the data folder is found, and its credentials go to no other address', async () => {
   await using control = await routeServer({
-    whoami: () => ({ principal: null, admin: true }),
+    whoami: () => ({ principal: null, admin: true, networkRole: null, credential: null, groups: [] }),
     listNodes: () => ({ items: [], next: null }),
   });
   await using other = await routeServer({ listNodes: () => ({ items: [], next: null }) });

@@ -56,6 +56,24 @@ export const ERROR_CODES = {
     advice:
       'Send `authorization: Bearer KEY` with an account key or a Subcloud token that has not expired or been revoked.',
   },
+  'client.authorization_pending': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'Nobody has answered the code yet.',
+    advice: 'Open the page that was named, type the code, and ask again after the interval.',
+  },
+  'client.sign_in_failed': {
+    status: 401,
+    type: 'authentication_error',
+    summary: 'The sign-in did not succeed.',
+    advice: 'Begin it again; what a provider or a browser sent did not match what was begun here.',
+  },
+  'client.too_many_attempts': {
+    status: 429,
+    type: 'rate_limit_error',
+    summary: 'Too many attempts to sign in or to use a code.',
+    advice: 'Wait as long as `retry-after` says.',
+  },
   'client.not_found': {
     status: 404,
     type: 'not_found_error',
@@ -128,6 +146,12 @@ export const ERROR_CODES = {
     type: 'permission_error',
     summary: 'Two groups of this caller are bound to different Subclouds.',
     advice: 'An admin of one of them ends its binding, or the account itself is bound to one.',
+  },
+  'platform.oidc_unavailable': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The OpenID provider does not answer.',
+    advice: 'Try again; the admin checks the provider and `oidcIssuer`.',
   },
   'policy.join_refused': {
     status: 403,

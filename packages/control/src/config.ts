@@ -27,6 +27,20 @@ export const controlOptions = {
     schema: z.string().min(1).max(4_096).optional(),
     help: 'The agent as one file, handed out at /agent.mjs; `subcloud` makes it and says where it is',
   },
+  publicUrl: {
+    schema: z
+      .url({ protocol: /^https?$/ })
+      .max(512)
+      .optional(),
+    help: 'Address of this network as browsers reach it; needed with an OpenID provider',
+  },
+  oidcIssuer: {
+    schema: z.string().max(512).refine(isFetchable, 'must be https, or http on loopback').optional(),
+    help: 'Issuer of the OpenID provider by which people may sign in besides',
+  },
+  oidcClientId: { schema: z.string().min(1).max(512).optional(), help: 'What this network is at the OpenID provider' },
+  oidcClientSecret: { schema: z.string().min(1).max(1_024).optional(), help: 'Its secret there', secret: true },
+  oidcName: { schema: z.string().min(1).max(64).default('single sign-on'), help: 'What people call the provider' },
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}` },
 } as const;
 

@@ -16,6 +16,8 @@ import { fetchText } from './facts/fetch-text.ts';
 import { openLocationMeasurer } from './facts/measure-location.ts';
 import { createNvidiaVerifier } from './facts/nvidia-attestation.ts';
 import { createReportSink } from './facts/reports.ts';
+import { createIdentity } from './identity/identity.ts';
+import { oidcFrom } from './identity/oidc-from.ts';
 import { createLoop } from './loop.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
@@ -122,11 +124,13 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
         });
   const mirror = await openAuditMirror({ path: config.auditMirror ?? mirrorIn(config.dataDir), db, log });
   await mirror.caughtUp();
+  const identity = createIdentity(clock, oidcFrom(config, clock));
   const api = createApi({
     context: {
       leases,
       authority,
       sealer,
+      identity,
       pass: context,
       version: VERSION,
       replaceMeasurer,

@@ -1,5 +1,6 @@
 /** What owners do through control, and what the answers to their withdrawals promise. */
 import type { WriteContext } from '@subcloud/control/api/context';
+import { createIdentity } from '@subcloud/control/identity/identity';
 import { memberHandlers } from '@subcloud/control/api/handlers/members';
 import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
 import type { SubcloudRecord } from '@subcloud/control/world/world';
@@ -47,6 +48,8 @@ function api({ context, loop, leases }: SimulatedControl): WriteContext {
   const { db, authority, clock } = context;
   const rest = {
     version: 'sim',
+    identity: createIdentity(clock, undefined),
+    clientAddress: '',
     openapi: () => ({}),
     replaceMeasurer: () => undefined,
     agentFile: () => Promise.reject(new Error('there is none')),

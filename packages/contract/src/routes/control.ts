@@ -2,12 +2,13 @@
 import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from '../documents.ts';
 import { principalId, subcloudName } from '../vocabulary.ts';
+import { accountsRoutes } from './accounts.ts';
 import { auditRoutes } from './audit.ts';
 import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
-import { peopleRoutes } from './people.ts';
 import { participationRoutes } from './participation.ts';
+import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
 import { planRoutes } from './plan.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
@@ -37,6 +38,7 @@ export const controlRoutes = defineRoutes({
   ...planRoutes,
   ...domainsRoutes,
   ...auditRoutes,
+  ...accountsRoutes,
   ...peopleRoutes,
   ...bindingsRoutes,
   ...participationRoutes,
@@ -82,7 +84,16 @@ export const controlRoutes = defineRoutes({
     action: 'self.read',
     summary: 'Whom the credential acts for',
     status: 200,
-    response: z.strictObject({ principal: principalId.nullable(), admin: z.boolean() }),
+    response: z.strictObject({
+      /** Null: the admin token, which acts for nobody. */
+      principal: principalId.nullable(),
+      /** Whether the credential may do what the network's admin may. */
+      admin: z.boolean(),
+      networkRole: z.enum(NETWORK_ROLES).nullable(),
+      /** Id of the account key that was sent; null: the admin token. */
+      credential: z.string().nullable(),
+      groups: z.array(z.strictObject({ id: principalId, role: z.enum(MEMBER_ROLES) })),
+    }),
     errors: [],
   },
 
@@ -169,7 +180,8 @@ export const controlRoutes = defineRoutes({
     action: 'key.create',
     summary: 'Make an account key; it is shown once',
     body: z.strictObject({
-      principal: principalId,
+      /** Whom it acts for; default: the caller, for whom it is a personal access token. */
+      principal: principalId.optional(),
       name: name.optional(),
       expiresInS: z.int().positive().max(315_360_000).optional(),
     }),

@@ -9,7 +9,8 @@ import type { World } from '../world/world.ts';
 /** `admin`: the admin token, which acts for nobody. */
 export type Who =
   | { readonly kind: 'admin' }
-  | { readonly kind: 'principal'; readonly principal: PrincipalId }
+  /** `credential`: the id of the key, or `session`. */
+  | { readonly kind: 'principal'; readonly principal: PrincipalId; readonly credential: string }
   | { readonly kind: 'joinToken' }
   | { readonly kind: 'anonymous' };
 
@@ -39,7 +40,7 @@ export function identify(world: World, adminTokenHash: string, authorization: st
   }
   if (isBannedCaller(world, credential.principal, null))
     throw new AppError('policy.forbidden', { message: 'This account is banned from the network.' });
-  return { kind: 'principal', principal: credential.principal };
+  return { kind: 'principal', principal: credential.principal, credential: credential.id };
 }
 
 export function actorName(actor: Who): string {

@@ -24,6 +24,7 @@ import type { ApiContext, Handlers } from './context.ts';
 import { DOCS_HEADERS, docsPage } from './docs-page.ts';
 import { auditHandlers } from './handlers/audit.ts';
 import { bindingHandlers } from './handlers/bindings.ts';
+import { accountHandlers } from './handlers/accounts.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
 import { participationHandlers } from './handlers/participation.ts';
@@ -41,6 +42,8 @@ import { recordHandlers } from './handlers/records.ts';
 import { networkManifestHandlers } from './handlers/network-manifest.ts';
 import { subcloudHandlers } from './handlers/subclouds.ts';
 import { tokenHandlers } from './handlers/tokens.ts';
+import { clientAddressOf } from '../pages/browser.ts';
+import { accountPages } from '../pages/pages.ts';
 import { openApiDocument } from './openapi.ts';
 
 const handlers: Handlers = {
@@ -58,6 +61,7 @@ const handlers: Handlers = {
   ...planHandlers,
   ...domainsHandlers,
   ...auditHandlers,
+  ...accountHandlers,
   ...orgHandlers,
   ...invitationHandlers,
   ...ownershipHandlers,
@@ -68,7 +72,7 @@ const handlers: Handlers = {
 const DEFAULT_MAX_BODY_BYTES = 65_536;
 
 export function createApi(options: {
-  readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock'>;
+  readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock' | 'clientAddress'>;
   readonly db: Database;
   readonly loop: Loop;
   readonly clock: Clock;
@@ -80,7 +84,7 @@ export function createApi(options: {
   const { adminTokenHash, log, metrics } = options;
   const app = new Hono();
   const openapi = openApiDocument(options.context.version);
-  const context: ApiContext = {
+  const context: Omit<ApiContext, 'clientAddress'> = {
     ...options.context,
     db: options.db,
     loop: options.loop,
@@ -116,6 +120,7 @@ export function createApi(options: {
       );
       const actor = { ...who, action: spec.action };
       requireCredential(loop.world, actor);
+      const clientAddress = clientAddressOf(c);
       const request = { requestId, actor, action: spec.action, reason: reasonOf(c) };
       const handle = async (handlerContext: ApiContext): Promise<unknown> => {
         permit(loop.world, actor);
@@ -127,13 +132,14 @@ export function createApi(options: {
         return handler(handlerContext, input, actor);
       };
       const output = isWrite(spec)
-        ? await write(request, c.req.path, (writing) => handle({ ...context, loop: writing }))
-        : await handle(context);
+        ? await write(request, c.req.path, (writing) => handle({ ...context, clientAddress, loop: writing }))
+        : await handle({ ...context, clientAddress });
       // What was done is known beside the database before anybody is told of it.
       if (isWrite(spec)) await options.mirror.caughtUp();
       return c.json(output as object, withdrawalStatus(spec.status, spec.response, output));
     });
   }
+  app.route('/', accountPages({ ...context, db: options.db, loop, log }));
   const docs = docsPage(context.version);
   app.get('/docs', (c) => c.body(docs, 200, DOCS_HEADERS));
   app.get(AGENT_FILE_PATH, async (c) => {

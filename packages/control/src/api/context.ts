@@ -9,6 +9,7 @@ import type { AuditSealer } from '../audit/seal.ts';
 import type { Authority } from '../authority.ts';
 import type { LocationMeasurer } from '../facts/measure-location.ts';
 import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
 import type { Leases } from '../watch/leases.ts';
@@ -27,6 +28,9 @@ export interface ApiContext {
   readonly openapi: () => Record<string, unknown>;
   /** Throws client.not_found where there is none. */
   readonly agentFile: () => Promise<AgentFileContent>;
+  readonly identity: Identity;
+  /** From where the request came, as the gateway saw it; empty where it came by no gateway. */
+  readonly clientAddress: string;
   readonly replaceMeasurer: (measurer: LocationMeasurer) => void;
   /** Undefined: the admin has named no attestation service. */
   readonly nvidia: NvidiaVerifier | undefined;

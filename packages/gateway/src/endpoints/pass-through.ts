@@ -4,11 +4,14 @@
  * paths are on another socket and cannot be reached from here, whatever the path.
  */
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, request } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { AppError } from '@subcloud/contract/errors';
 import { clientAddress } from '../front/client-address.ts';
 import { sendError } from '../request/send-error.ts';
 
 export const CLIENT_ADDRESS_HEADER = 'x-subcloud-client-address';
+/** Whether the caller spoke TLS to this gateway: what control's cookies depend on. */
+export const CLIENT_SCHEME_HEADER = 'x-subcloud-client-scheme';
 
 /** What others say of the caller's address. Control hears it from this gateway alone, in the header above. */
 const SAID_ADDRESS = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-connecting-ip)$/;
@@ -47,7 +50,13 @@ export function passThrough(socketPath: string): PassThrough {
 export function belongsToControl(path: string): boolean {
   if (NOT_NORMAL.test(path)) return false;
   return (
-    path === '/' || path === '/agent.mjs' || path === '/docs' || path.startsWith('/docs/') || path.startsWith('/api/')
+    path === '/' ||
+    path === '/agent.mjs' ||
+    path === '/docs' ||
+    path.startsWith('/docs/') ||
+    path === '/account' ||
+    path.startsWith('/account/') ||
+    path.startsWith('/api/')
   );
 }
 
@@ -62,6 +71,7 @@ function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, respo
   const headers = withoutHopByHop(incoming.headers);
   // Control believes this header on this socket, so nobody else may set it.
   headers[CLIENT_ADDRESS_HEADER] = clientAddress(incoming);
+  headers[CLIENT_SCHEME_HEADER] = incoming.socket instanceof TLSSocket ? 'https' : 'http';
   // Whatever the method: a body without framing would be read by control as the next request of this connection.
   if (hasBody(incoming.headers) && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked';
   const onward = request({ agent, socketPath, path: incoming.url, method: incoming.method, headers });

@@ -2,6 +2,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { actorName } from '../../access/actor.ts';
 import { replaceClaims, withClaims } from '../../facts/claims.ts';
 import { openLocationMeasurer } from '../../facts/measure-location.ts';
+import { groupRecord } from '../../world/people.ts';
 import { insertEvents } from '../../store/events.ts';
 import { AGENT_FILE_PATH } from '../agent-file.ts';
 import { type Handlers, withdrawn } from '../context.ts';
@@ -24,10 +25,22 @@ export const networkHandlers: Pick<
     return { path: AGENT_FILE_PATH, sha256, bytes: bytes.byteLength };
   },
 
-  whoami: (_context, _input, actor) => ({
-    principal: actor.kind === 'principal' ? actor.principal : null,
-    admin: actor.kind === 'admin',
-  }),
+  whoami({ loop }, _input, actor) {
+    const { people } = loop.world;
+    const principal = actor.kind === 'principal' ? actor.principal : null;
+    const networkRole = principal === null ? null : (people.networkRoles.get(principal) ?? null);
+    const groups = principal === null ? [] : [...(people.groups.get(principal) ?? [])].sort();
+    return {
+      principal,
+      admin: actor.kind === 'admin' || networkRole === 'admin',
+      networkRole,
+      credential: actor.kind === 'principal' ? actor.credential : null,
+      groups: groups.flatMap((id) => {
+        const role = principal === null ? undefined : groupRecord(people, id)?.members.get(principal);
+        return role === undefined ? [] : [{ id, role }];
+      }),
+    };
+  },
 
   getPlaces: ({ loop }) => ({ places: loop.world.places.map((place) => ({ ...place })) }),
 

@@ -6,6 +6,7 @@ import { actorName } from '../../access/actor.ts';
 import { mayForPrincipal, requirePrincipal } from '../../access/authorise.ts';
 import type { Transaction } from '../../loop.ts';
 import { stageCredential } from '../../compile/access-rows.ts';
+import { issueKey } from '../../identity/issue-key.ts';
 import { insertEvents } from '../../store/events.ts';
 import { insertGroup } from '../insert-group.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
@@ -60,52 +61,31 @@ export const principalHandlers: Pick<Handlers, Names> = {
 
   async createKey({ loop, clock, pass }, { body }, actor) {
     const nowMs = clock.nowMs();
-    const key = newSecret('account');
-    const id = newId('key');
-    requirePrincipal(loop.world, actor, body.principal, 'make keys');
-    const expiresAt = body.expiresInS === undefined ? null : nowMs + body.expiresInS * 1_000;
-    await loop.change(async (tx) => {
-      await requireKnown(tx, body.principal);
-      const hash = hashSecret(key);
-      await tx
-        .insertInto('account_keys')
-        .values({
-          id,
-          principal: body.principal,
-          name: body.name ?? null,
-          hash,
-          created_at: nowMs,
-          expires_at: expiresAt,
-          revoked_at: null,
-        })
-        .execute();
-      await insertEvents(
-        tx,
-        [
-          {
-            kind: 'key.created',
-            node: null,
-            subcloud: null,
-            actor: actorName(actor),
-            reason: 'by request',
-            detail: { id, principal: body.principal },
-          },
-        ],
-        nowMs,
-      );
-      const { principal, name = null } = body;
+    const principal = body.principal ?? (actor.kind === 'principal' ? actor.principal : undefined);
+    if (principal === undefined)
+      throw new AppError('client.invalid_request', {
+        message: 'The admin token acts for nobody: name the principal.',
+        param: 'principal',
+      });
+    requirePrincipal(loop.world, actor, principal, 'make keys');
+    const expiresAtMs = body.expiresInS === undefined ? null : nowMs + body.expiresInS * 1_000;
+    const { result } = await loop.change(async (tx) => {
+      requirePrincipal(loop.world, actor, principal, 'make keys');
+      await requireKnown(tx, principal);
+      const { name = null } = body;
+      const issued = await issueKey(tx, pass, { principal, name, expiresAtMs, by: actorName(actor), nowMs });
       return {
-        audit: { subject: `key:${id}`, before: null, after: { principal, name, expiresAt: isoOrNull(expiresAt) } },
-        result: undefined,
-        touched: [],
-        apply: (world) => {
-          const row = { id, kind: 'account', principal: body.principal, pool: null, expiresAt } as const;
-          world.credentials.set(hash, row);
-          stageCredential(world, pass.table, hash, row);
+        audit: {
+          subject: `key:${issued.id}`,
+          before: null,
+          after: { principal, name, expiresAt: isoOrNull(expiresAtMs) },
         },
+        result: issued,
+        touched: [],
+        apply: issued.apply,
       };
     });
-    return { id, principal: body.principal, key, expiresAt: isoOrNull(expiresAt) };
+    return { id: result.id, principal, key: result.key, expiresAt: isoOrNull(expiresAtMs) };
   },
 
   async listKeys({ db, loop }, { query }, actor) {

@@ -1,0 +1,63 @@
+/**
+ * The pages below /account: sign in and out, approve a device, accept an invitation. They change things through the same
+ * audited loop as the API. Order for each: limits, the session, the form's token, then what was asked.
+ */
+import { AppError } from '@subcloud/contract/errors';
+import { newId } from '@subcloud/kit/clock';
+import type { Log } from '@subcloud/kit/log';
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { Actor } from '../access/actor.ts';
+import { type WriteLoop, auditedLoop } from '../audit/audited.ts';
+import type { ApiContext } from '../api/context.ts';
+import { type Session, findSession } from '../identity/sessions.ts';
+import type { Loop } from '../loop.ts';
+import type { Database } from '../store/database.ts';
+import { readCookie } from './browser.ts';
+import { devicePages } from './device-pages.ts';
+import { PAGE_HEADERS, html, pageText } from './html.ts';
+import { invitationPages } from './invitation-pages.ts';
+import { oidcPages } from './oidc-pages.ts';
+import { signInPages } from './sign-in-pages.ts';
+
+export interface PageContext extends Pick<ApiContext, 'identity' | 'clock' | 'pass'> {
+  readonly db: Database;
+  readonly loop: Loop;
+  readonly log: Log;
+}
+
+export interface PageTools extends PageContext {
+  /** The signed-in account, or undefined. */
+  readonly session: (c: Context) => Promise<Session | undefined>;
+  /** A loop whose changes are audited as `action` by `actor`. */
+  readonly writing: (actor: Actor, action: string) => WriteLoop;
+}
+
+const MAX_FORM_BYTES = 16_384;
+
+export function accountPages(context: PageContext): Hono {
+  const { db, loop, clock, log } = context;
+  const tools: PageTools = {
+    ...context,
+    session: (c) => findSession(db, readCookie(c, 'session'), clock.nowMs()),
+    writing: (actor, action) => auditedLoop(loop, clock, { requestId: newId('req'), actor, action, reason: null }).loop,
+  };
+  const app = new Hono();
+  app.use('*', bodyLimit({ maxSize: MAX_FORM_BYTES, onError: (c) => sendFault(c, new AppError('client.too_large')) }));
+  signInPages(app, tools);
+  devicePages(app, tools);
+  invitationPages(app, tools);
+  oidcPages(app, tools);
+  app.onError((error, c) => {
+    const fault = AppError.from(error);
+    if (fault.status >= 500) log.error({ err: error, path: c.req.path }, 'a page failed');
+    return sendFault(c, fault);
+  });
+  return app;
+}
+
+function sendFault(c: Context, fault: AppError): Response {
+  if (fault.retryAfterS !== null) c.header('retry-after', String(fault.retryAfterS));
+  const text = pageText('That did not work', html`<p><a href="/account">Back</a></p>`, fault.publicMessage);
+  return c.body(text, fault.status as 400, PAGE_HEADERS);
+}

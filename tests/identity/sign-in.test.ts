@@ -1,0 +1,327 @@
+/** Accounts and their sessions through the real network: first account, sign-in, its limits, forms, cookies, invitations, devices. */
+import { withClient } from '@subcloud/kit/postgres/with-client';
+import { hashSecret } from '@subcloud/kit/secrets';
+import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Browser, hiddenFields } from './browser.ts';
+
+const PASSWORD = 'a long enough password';
+const ANN = 'ann@example.com';
+let network: TestNetwork;
+let annKey: string;
+let before: object;
+
+beforeAll(async () => {
+  network = await startTestNetwork();
+  before = await network.admin.call('loginOptions');
+  const made = await network.admin.call('createFirstAccount', {
+    body: { email: 'Ann@Example.com', password: PASSWORD },
+  });
+  annKey = made.key;
+});
+afterAll(() => network[Symbol.asyncDispose]());
+
+const rows = <Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
+  withClient(network.databaseUrl, async (client) => (await client.query<Row>(text, [...values])).rows);
+const sessionOf = (browser: Browser): string => browser.cookies.get('subcloud-session') ?? '';
+async function signedIn(email = ANN, password = PASSWORD): Promise<Browser> {
+  const browser = new Browser(network.url);
+  expect((await browser.signIn(email, password)).status).toBe(303);
+  return browser;
+}
+
+describe('the first account', () => {
+  test('is network admin, and is made once', async () => {
+    expect(before).toEqual({ hasAccounts: false, oidc: null });
+    expect(await network.client(annKey).call('whoami')).toMatchObject({
+      principal: 'user:ann',
+      admin: true,
+      networkRole: 'admin',
+    });
+    const again = network.admin.call('createFirstAccount', { body: { email: 'eve@example.com', password: PASSWORD } });
+    await expect(again).rejects.toMatchObject({ code: 'client.conflict' });
+    const audited = await rows<{ entry: string }>("select entry from audit where entry like '%account.first%'");
+    expect(audited.map(({ entry }) => JSON.parse(entry) as object)).toContainEqual(
+      expect.objectContaining({ action: 'account.first', outcome: 'done', subject: 'account:user:ann' }),
+    );
+  });
+
+  test('its password stands in the store as argon2id, and nowhere in clear', async () => {
+    const [account] = await rows<{ password_hash: string }>('select password_hash from accounts');
+    expect(account?.password_hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    const all = await rows('select entry as text from audit union all select detail::text from events');
+    expect(JSON.stringify(all)).not.toContain(PASSWORD);
+  });
+});
+
+describe('a session', () => {
+  test('is a cookie that no script reads and no other site sends, and only its hash is stored', async () => {
+    const browser = new Browser(network.url);
+    const { setCookies } = await browser.signIn(ANN, PASSWORD);
+    const cookie = setCookies.find((each) => each.startsWith('subcloud-session=')) ?? '';
+    expect(cookie).toMatch(/; Path=\/(;|$)/);
+    expect(cookie).toContain('HttpOnly');
+    expect(cookie).toContain('SameSite=Lax');
+    const stored = await rows<{ hash: string }>('select hash from sessions');
+    expect(stored.map(({ hash }) => hash)).toContain(hashSecret(sessionOf(browser)));
+    expect(JSON.stringify(await rows('select sessions::text from sessions'))).not.toContain(sessionOf(browser));
+    expect((await browser.get('/account')).text).toContain('user:ann');
+  });
+
+  test('that somebody planted before the sign-in is worth nothing after it', async () => {
+    const attacker = await signedIn();
+    const victim = new Browser(network.url);
+    victim.cookies.set('subcloud-session', sessionOf(attacker));
+    // A planted session is live: signing in through it must end it and give another.
+    const page = await victim.get('/account/device');
+    expect(page.status).toBe(200);
+    const form = await new Browser(network.url).get('/account/sign-in');
+    const fresh = new Browser(network.url);
+    fresh.cookies.set('subcloud-session', `scs_${'A'.repeat(43)}0000000`);
+    expect((await fresh.get('/account')).location).toBe('/account/sign-in');
+    expect((await fresh.signIn(ANN, PASSWORD)).status).toBe(303);
+    expect(sessionOf(fresh)).not.toBe(`scs_${'A'.repeat(43)}0000000`);
+    expect(form.status).toBe(200);
+    // The same browser signs in again over a live session.
+    const formCookie = await victim.get('/account/sign-in');
+    expect(formCookie.status).toBe(303);
+    const before = sessionOf(victim);
+    const sentForm = await victim.post('/account/sign-in', {
+      ...hiddenFields((await new Browser(network.url).get('/account/sign-in')).text),
+      email: ANN,
+      password: PASSWORD,
+    });
+    // A form of another browser is not ours to send.
+    expect(sentForm.status).toBe(400);
+    expect(sessionOf(victim)).toBe(before);
+  });
+
+  test('ends by signing out, and after twelve hours without use', async () => {
+    const browser = await signedIn();
+    const kept = sessionOf(browser);
+    expect((await browser.submit('/account', {}, '/account/sign-out')).status).toBe(303);
+    const thief = new Browser(network.url);
+    thief.cookies.set('subcloud-session', kept);
+    expect((await thief.get('/account')).location).toBe('/account/sign-in');
+
+    const idle = await signedIn();
+    network.clock.advance(12 * 3_600_000 + 1_000);
+    expect((await idle.get('/account')).location).toBe('/account/sign-in');
+  });
+
+  test('means nothing to the API', async () => {
+    const browser = await signedIn();
+    expect((await browser.get('/api/v1/whoami')).status).toBe(401);
+  });
+});
+
+describe('a page', () => {
+  test('asks nothing from elsewhere, runs no script and stands in no frame', async () => {
+    const { headers, text } = await new Browser(network.url).get('/account/sign-in');
+    const policy = String(headers['content-security-policy']);
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("form-action 'self'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    expect(text).not.toMatch(/<script|https?:\/\/|\son\w+=/);
+  });
+
+  test('sends nobody to another site, and shows what it is given as text', async () => {
+    for (const next of [
+      '//evil.example',
+      'https://evil.example',
+      '/account/../evil',
+      '/\\evil',
+      'javascript:alert(1)',
+    ]) {
+      const browser = new Browser(network.url);
+      const page = await browser.submit(`/account/sign-in?next=${encodeURIComponent(next)}`, {
+        email: ANN,
+        password: PASSWORD,
+      });
+      expect(page.location).toBe('/account');
+    }
+    const browser = await signedIn();
+    const { text } = await browser.get(`/account/device?code=${encodeURIComponent('"><script>alert(1)</script>')}`);
+    expect(text).not.toContain('<script>');
+  });
+
+  test('takes a form from itself alone: not from another site, without its token, or with that of another browser', async () => {
+    const browser = await signedIn();
+    const fields = hiddenFields((await browser.get('/account')).text);
+    const refused = [
+      await browser.post('/account/sign-out', fields, { origin: 'https://evil.example' }),
+      await browser.post('/account/sign-out', fields, { 'sec-fetch-site': 'cross-site' }),
+      await browser.post('/account/sign-out', {}),
+      await browser.post('/account/sign-out', { form: '0'.repeat(64) }),
+      await browser.post('/account/sign-out', fields, { 'content-type': 'text/plain' }),
+      await browser.post('/account/sign-out', hiddenFields((await (await signedIn()).get('/account')).text)),
+    ];
+    expect(refused.map(({ status }) => status)).toEqual([400, 400, 400, 400, 415, 400]);
+    expect((await browser.get('/account')).status).toBe(200);
+    expect((await browser.post('/account/sign-out', fields)).status).toBe(303);
+  });
+});
+
+describe('whoever guesses', () => {
+  test('learns nothing of who has an account: the same bytes for a wrong password and an unknown address', async () => {
+    const tried = async (email: string): Promise<string> => {
+      const browser = new Browser(network.url);
+      const { status, text } = await browser.signIn(email, 'not the right one');
+      return `${status} ${text.replaceAll(/value="[0-9a-f]{64}"/g, 'TOKEN')}`;
+    };
+    network.clock.advance(3_600_000);
+    expect(await tried('ann@example.com')).toBe(await tried('bob@example.com'));
+    expect(await tried('ann@example.com')).toContain('403');
+  });
+
+  test('is stopped after five attempts, also at once, also for addresses without an account; and others are not', async () => {
+    network.clock.advance(3_600_000);
+    for (const email of [ANN, 'nobody@example.com']) {
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () => new Browser(network.url).signIn(email, 'not the right one')),
+      );
+      const statuses = answers.map(({ status }) => status).sort((a, b) => a - b);
+      expect(statuses).toEqual([...Array<number>(5).fill(403), ...Array<number>(7).fill(429)]);
+      expect(answers.find(({ status }) => status === 429)?.headers['retry-after']).toMatch(/^\d+$/);
+      // The right password does not help now.
+      expect((await new Browser(network.url).signIn(email, PASSWORD)).status).toBe(429);
+    }
+    network.clock.advance(15 * 60_000 + 1_000);
+    await signedIn();
+  });
+});
+
+describe('an invitation', () => {
+  const invite = (body: object) => network.client(annKey).call('createInvitation', { body: body as never });
+
+  test('makes an account that signs in, once, with the role it says', async () => {
+    await network.client(annKey).call('createOrg', { body: { id: 'acme' } });
+    const { path } = await invite({ email: 'bob@example.com', group: 'org:acme', role: 'member' });
+    const browser = new Browser(network.url);
+    const fields = { id: 'bob', password: 'the password of bob', step: 'create' };
+    expect((await browser.submit(path, fields)).status).toBe(303);
+    expect((await browser.get('/account')).text).toContain('org:acme');
+    await signedIn('bob@example.com', 'the password of bob');
+    const again = await new Browser(network.url).get(path);
+    const wrong = await new Browser(network.url).get(`/account/invitation?token=sci_${'A'.repeat(50)}`);
+    expect([again.status, again.text]).toEqual([404, wrong.text]);
+  });
+
+  test('to an account is listed, accepted and declined by that account alone', async () => {
+    const carolKey = await network.principal('user:carol');
+    const carol = network.client(carolKey);
+    const eve = network.client(await network.principal('user:eve'));
+    const { id } = await invite({ principal: 'user:carol', group: 'org:acme', role: 'viewer' });
+    expect((await eve.call('listInvitations')).items).toEqual([]);
+    await expect(eve.call('acceptInvitation', { params: { id }, body: {} })).rejects.toMatchObject({
+      code: 'client.not_found',
+    });
+    expect((await carol.call('listInvitations')).items.map((each) => each.id)).toEqual([id]);
+    expect((await carol.call('declineInvitation', { params: { id } })).state).toBe('declined');
+    const second = await invite({ principal: 'user:carol', group: 'org:acme', role: 'viewer' });
+    expect((await carol.call('acceptInvitation', { params: { id: second.id }, body: {} })).state).toBe('accepted');
+    expect((await carol.call('whoami')).groups).toEqual([{ id: 'org:acme', role: 'viewer' }]);
+    await expect(carol.call('leaveOrg', { params: { org: 'acme' } })).resolves.toBeDefined();
+    await expect(network.client(annKey).call('leaveOrg', { params: { org: 'acme' } })).rejects.toMatchObject({
+      code: 'client.conflict',
+    });
+  });
+
+  test('of an organisation does not take over a principal that has keys but no account', async () => {
+    await network.principal('user:dave');
+    const { path } = await invite({ principal: 'user:dave', group: 'org:acme', role: 'viewer' });
+    const taken = await new Browser(network.url).submit(path, {
+      email: 'eve@example.com',
+      password: 'the password of eve',
+      step: 'create',
+    });
+    expect(taken.status).toBe(403);
+    // The network admin's does: that is how such a principal gets its account, and its keys go on.
+    const own = await invite({ principal: 'user:dave' });
+    const browser = new Browser(network.url);
+    expect(
+      (await browser.submit(own.path, { email: 'dave@example.com', password: 'the password of dave', step: 'create' }))
+        .status,
+    ).toBe(303);
+    expect((await browser.get('/account')).text).toContain('user:dave');
+  });
+});
+
+describe('a device', () => {
+  const anyone = () => network.client('');
+
+  test('gets a key of whoever approves its code, once, and none before or after a refusal', async () => {
+    const device = await anyone().call('startDevice', { body: { clientName: 'laptop' } });
+    const poll = () => anyone().call('pollDevice', { body: { deviceCode: device.deviceCode } });
+    await expect(poll()).rejects.toMatchObject({ code: 'client.authorization_pending' });
+    const browser = await signedIn();
+    const asked = await browser.submit(device.path, {
+      code: device.userCode.toLowerCase().replace('-', ' '),
+      step: 'ask',
+    });
+    expect(asked.text).toContain('laptop');
+    await expect(poll()).rejects.toMatchObject({ code: 'client.authorization_pending' });
+    await browser.post(device.path, { ...hiddenFields(asked.text), step: 'approve' });
+    const issued = await poll();
+    expect(issued.principal).toBe('user:ann');
+    expect(await network.client(issued.key).call('whoami')).toMatchObject({
+      principal: 'user:ann',
+      credential: issued.id,
+    });
+    await expect(poll()).rejects.toMatchObject({ code: 'client.not_found' });
+
+    const second = await anyone().call('startDevice', { body: { clientName: 'thief' } });
+    await browser.submit(second.path, { code: second.userCode, step: 'refuse' });
+    await expect(anyone().call('pollDevice', { body: { deviceCode: second.deviceCode } })).rejects.toMatchObject({
+      code: 'policy.forbidden',
+    });
+  });
+
+  test('codes cannot be guessed: ten wrong ones an account', async () => {
+    const browser = await signedIn();
+    const fields = hiddenFields((await browser.get('/account/device')).text);
+    const statuses: number[] = [];
+    for (let index = 0; index < 12; index += 1)
+      statuses.push(
+        (
+          await browser.post('/account/device', {
+            ...fields,
+            code: `BBBB-BBB${'BCDFGHJKLMNP'[index] ?? ''}`,
+            step: 'approve',
+          })
+        ).status,
+      );
+    expect(statuses).toEqual([...Array<number>(10).fill(404), 429, 429]);
+  });
+});
+
+describe('a password that is changed, an account that is disabled', () => {
+  test('ends its sessions and keys', async () => {
+    const bob = await signedIn('bob@example.com', 'the password of bob');
+    const ann = network.client(annKey);
+    const { key } = await ann.call('createKey', { body: { principal: 'user:bob' } });
+    const own = network.client(key);
+    await expect(
+      own.call('setPassword', {
+        params: { id: 'bob' },
+        body: { current: 'wrong one it is', next: 'another password' },
+      }),
+    ).rejects.toMatchObject({ code: 'policy.forbidden' });
+    const body = { current: 'the password of bob', next: 'another password of bob' };
+    expect((await own.call('setPassword', { params: { id: 'bob' }, body })).sessionsEnded).toBeGreaterThan(0);
+    expect((await bob.get('/account')).location).toBe('/account/sign-in');
+    await signedIn('bob@example.com', 'another password of bob');
+    expect(await ann.call('disableAccount', { params: { id: 'bob' } })).toMatchObject({ keysRevoked: 1 });
+    await expect(own.call('whoami')).rejects.toMatchObject({ code: 'client.unauthenticated' });
+    expect((await new Browser(network.url).signIn('bob@example.com', 'another password of bob')).status).toBe(403);
+  });
+});
+
+test('keys and principals that the admin made before there were accounts go on, also over a restart', async () => {
+  const key = await network.principal('user:old');
+  await network.restartControl();
+  expect(await network.client(key).call('whoami')).toMatchObject({ principal: 'user:old', groups: [] });
+  expect(await network.client(network.apiKey).call('whoami')).toMatchObject({ principal: 'user:admin', admin: false });
+});
