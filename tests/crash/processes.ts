@@ -85,7 +85,7 @@ function pidOf(parent: number, what: string): number {
   throw new Error(`no child of ${parent} runs ${what}`);
 }
 
-async function firstLine(child: ChildProcess): Promise<string> {
+export async function firstLine(child: ChildProcess): Promise<string> {
   let text = '';
   const { stdout } = child;
   if (stdout === null) throw new Error('no stdout');
