@@ -29,9 +29,17 @@ export const spec = withTerms(plainSpec);
 export const easySpec = withTerms(plainEasySpec);
 
 export const consent: fc.Arbitrary<Consent> = fc
-  .tuple(plainConsent, fc.subarray(NAMES, { maxLength: 1 }), fc.boolean(), fc.constantFrom(...MODELS, '**'))
-  .map(([drawn, leave, keeps, model]) => ({
+  .tuple(
+    plainConsent,
+    fc.subarray(NAMES, { maxLength: 1 }),
+    fc.boolean(),
+    fc.constantFrom(...MODELS, '**'),
+    // Who says yes to being somebody's alone says so by name: drawn at random it would come to pass all too rarely.
+    fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.subarray(NAMES, { minLength: 1 }) }),
+  )
+  .map(([drawn, leave, keeps, model, alone]) => ({
     ...drawn,
+    join: [...drawn.join, ...alone.map((name) => ({ name, isolation: 'exclusive' as const }))],
     ...(keeps ? {} : { leave }),
     ...(keeps && model !== '**' ? { pools: { alpha: { models: [model] } } } : {}),
   }));

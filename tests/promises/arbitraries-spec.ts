@@ -117,5 +117,5 @@ export const spec: fc.Arbitrary<OracleSubcloud['spec']> = fc.record({
     { mode: 'open' as const, autoJoin: false, cooldown: '0s' },
     { mode: 'private' as const, autoJoin: false, cooldown: '0s' },
   ),
-  isolation: fc.constantFrom('shared' as const, 'isolate' as const),
+  isolation: fc.constantFrom('shared' as const, 'isolate' as const, 'exclusive' as const),
 });

@@ -34,7 +34,7 @@ type Provenance = { readonly source?: unknown; readonly by?: unknown };
 type Drawn = { readonly models: Record<string, unknown>; readonly nodes: Record<string, unknown> };
 
 /** What was drawn, without what says nothing and what contradicts itself: `decide` bears that, a manifest may not say it. */
-function sound(drawn: Pick<OracleSubcloud['spec'], 'models' | 'nodes'>): object {
+function sound(drawn: OracleSubcloud['spec']): object {
   const { models, nodes } = structuredClone(drawn) as unknown as Drawn;
   if (models['allow'] === undefined) delete models['dedicated'];
   if (nodes['maxAge'] === '0s') nodes['maxAge'] = '1s';
@@ -47,7 +47,9 @@ function sound(drawn: Pick<OracleSubcloud['spec'], 'models' | 'nodes'>): object 
     // No list that is drawn takes Antarctica out.
     places?.in?.push('AQ');
   }
-  return { ...drawn, models, nodes };
+  const { isolation, participation } = drawn;
+  const autoJoin = participation.autoJoin && isolation !== 'exclusive';
+  return { ...drawn, models, nodes, participation: { ...participation, autoJoin } };
 }
 
 const written: readonly ((value: Json) => string)[] = [

@@ -36,7 +36,10 @@ describe('after any events', () => {
           ([id, { standing, assigned }]) => [id, { state: standing, assigned }] as const,
         );
         expect(is).toEqual(new Map(rules));
-        for (const { state, reason } of node.memberships.values()) seen.add(`${state}: ${reason}`);
+        for (const [id, { state, reason }] of node.memberships) {
+          const alone = fleet.subclouds.find((subcloud) => subcloud.id === id)?.spec.isolation === 'exclusive';
+          seen.add(`${state}: ${reason}`).add(`${state}: ${reason}${alone ? ' alone' : ''}`);
+        }
       }
     });
     // Random fleets that never got anywhere would prove nothing.
@@ -52,6 +55,13 @@ describe('after any events', () => {
       'suspended: nodes.location',
       'suspended: models.allow',
       'suspended: not invited',
+      'suspended: leaving others',
+      'active: joined alone',
+      'draining: isolation',
+      'left: isolation',
+      'requested: isolation',
+      'requested: leaving others',
+      'invited: in others',
       'invited: consent',
       'left: consent',
       'left: offline',
@@ -126,11 +136,64 @@ describe('after any events', () => {
           const membership = node.memberships.get(id);
           return spec.isolation === 'isolate' && membership !== undefined && holds(membership);
         });
-        if (holders.length > 0) expect(node.memberships.has('global')).toBe(false);
+        if (holders.length > 0) expect(isInGlobal(node.memberships)).toBe(false);
         if (holders.some(({ id }) => node.memberships.get(id)?.state === 'suspended')) suspended += 1;
       }
     });
     expect(suspended).toBeGreaterThan(RUNS.numRuns / 20);
+  });
+
+  it('a node that is active in an exclusive Subcloud is in no other pool at all, nothing in flight included', () => {
+    let alone = 0;
+    let suspended = 0;
+    always((fleet) => {
+      for (const node of fleet.nodes) {
+        const holders = fleet.subclouds.filter(({ id }) => {
+          const membership = node.memberships.get(id);
+          return membership !== undefined && holds(membership);
+        });
+        const exclusive = holders.filter(({ spec }) => spec.isolation === 'exclusive');
+        for (const { id } of exclusive) {
+          const state = node.memberships.get(id)?.state;
+          if (state === 'active') {
+            alone += 1;
+            expect(holders).toHaveLength(1);
+            expect(node.memberships.has('global')).toBe(false);
+          } else if (exclusive.some((subcloud) => operatorNames(node, subcloud))) {
+            suspended += 1;
+            const isServing = [...node.memberships.values()].some((membership) => membership.state === 'active');
+            expect(isServing).toBe(false);
+          }
+        }
+      }
+    });
+    expect(alone).toBeGreaterThan(RUNS.numRuns / 20);
+    expect(suspended).toBeGreaterThan(RUNS.numRuns / 100);
+  });
+
+  it('nobody is displaced for an exclusive Subcloud that the operator has not named', () => {
+    let displaced = 0;
+    const before = new Map<string, string>();
+    always((fleet, event) => {
+      if (event === undefined) before.clear();
+      for (const node of fleet.nodes) {
+        for (const [id, { state, reason }] of node.memberships) {
+          const pair = `${node.facts.nodeId} ${id}`;
+          // Who began to leave finishes that, whatever is said meanwhile; so only the moment of it is judged.
+          const begins = state === 'draining' && reason === 'isolation' && before.get(pair) !== 'draining';
+          before.set(pair, state);
+          if (!begins) continue;
+          displaced += 1;
+          const named = fleet.subclouds.filter(
+            (subcloud) => subcloud.spec.isolation === 'exclusive' && operatorNames(node, subcloud),
+          );
+          // One that the operator owns itself takes its node out of the global network by assigning it.
+          const own = id === 'global' && fleet.subclouds.some(({ owner }) => owner === node.facts.operator);
+          expect(named.length > 0 || own).toBe(true);
+        }
+      }
+    });
+    expect(displaced).toBeGreaterThan(RUNS.numRuns / 100);
   });
 
   it('a node comes back to the global network only when what held it has ended or isolates no more', () => {
@@ -140,7 +203,7 @@ describe('after any events', () => {
       if (event === undefined) before.clear();
       for (const node of fleet.nodes) {
         const held = before.get(node.facts.nodeId) ?? new Set();
-        if (held.size > 0 && node.memberships.has('global')) {
+        if (held.size > 0 && isInGlobal(node.memberships)) {
           returned += 1;
           for (const id of held) {
             const isolates = fleet.subclouds.find((subcloud) => subcloud.id === id)?.spec.isolation === 'isolate';
@@ -155,7 +218,7 @@ describe('after any events', () => {
         before.set(node.facts.nodeId, new Set(holders.map(({ id }) => id)));
       }
     });
-    expect(returned).toBeGreaterThan(RUNS.numRuns / 100);
+    expect(returned).toBeGreaterThan(RUNS.numRuns / 400);
   });
 
   it('a node that was removed stays out until the owner invites it', () => {
@@ -277,6 +340,12 @@ describe('consent', () => {
 it('the fleets begin at the time that claims are drawn around', () => {
   expect(createFleet({ nodes: [], subclouds: [] }).nowMs).toBe(NOW);
 });
+
+/** Who only finishes its answers there is on its way out. */
+function isInGlobal(memberships: ReadonlyMap<string, { readonly state: string }>): boolean {
+  const global = memberships.get('global');
+  return global !== undefined && global.state !== 'draining';
+}
 
 /** A number that shuffles ids by the seed, the same for the same seed. */
 function order(id: string, seed: number): number {

@@ -30,6 +30,8 @@ export interface OracleMembership {
   /** The cooldown runs since: everything passes again (while suspended), or the node departed. */
   readonly waitsSinceMs: number | null;
   readonly drainsTo: 'left' | 'removed' | null;
+  /** Suspended only until the node has left all others. */
+  readonly waitsForOthers: boolean;
 }
 
 export interface Leaver extends OracleNode {
@@ -46,54 +48,146 @@ export function standings(
   before: ReadonlyMap<string, OracleMembership>,
   nowMs: number,
 ): Map<string, OracleMembership> {
+  return standingsWith(node, subclouds, before, nowMs, whoIsAlone(node, subclouds, before, nowMs));
+}
+
+const isExclusive = ({ spec }: OracleSubcloud): boolean => spec.isolation === 'exclusive';
+
+/**
+ * The exclusive Subcloud that has the node for itself, or gets it: who has it already, by the time since when, then by id;
+ * else who is named by the operator, or, where the node is in no other Subcloud, who assigned a node of its own.
+ */
+function whoIsAlone(
+  node: Leaver,
+  subclouds: readonly OracleSubcloud[],
+  before: ReadonlyMap<string, OracleMembership>,
+  nowMs: number,
+): OracleSubcloud | undefined {
+  const had = ({ id }: OracleSubcloud): number => {
+    const stood = before.get(id);
+    return stood !== undefined && isHeld(stood) ? (stood.activeSinceMs ?? nowMs) : Infinity;
+  };
+  const free = !subclouds.some((subcloud) => !isExclusive(subcloud) && had(subcloud) !== Infinity);
+  const able = subclouds
+    .filter(isExclusive)
+    .toSorted((a, b) => (had(a) === had(b) ? (a.id < b.id ? -1 : 1) : had(a) < had(b) ? -1 : 1))
+    .filter((subcloud) => {
+      const would = stepIn(node, subcloud, before.get(subcloud.id), nowMs, [], 'nothing');
+      if (would === undefined || !isHeld(would)) return false;
+      return had(subcloud) !== Infinity || free || answersOf(node, subcloud, undefined, nowMs, []).asks;
+    });
+  return able.find((subcloud) => answersOf(node, subcloud, before.get(subcloud.id), nowMs, []).operator) ?? able[0];
+}
+
+function standingsWith(
+  node: Leaver,
+  subclouds: readonly OracleSubcloud[],
+  before: ReadonlyMap<string, OracleMembership>,
+  nowMs: number,
+  alone: OracleSubcloud | undefined,
+): Map<string, OracleMembership> {
   const after = new Map<string, OracleMembership>();
   for (const [id, membership] of before) {
     if (id === GLOBAL || subclouds.some((subcloud) => subcloud.id === id)) continue;
     const over = membership.standing === 'left' || membership.standing === 'removed';
     after.set(id, over ? membership : end(membership, 'removed', nowMs, null));
   }
+  const put = (id: string, stands: OracleMembership | undefined): void => {
+    if (stands !== undefined) after.set(id, stands);
+  };
+  const holdsNow = ({ id }: OracleSubcloud): boolean => {
+    const stands = after.get(id);
+    return stands !== undefined && isHeld(stands);
+  };
+  /** One that has lost the operator's yes lets nobody in before it has left, and ends nothing. */
+  const takes = alone !== undefined && answersOf(node, alone, before.get(alone.id), nowMs, []).operator;
+  const hindranceOf = (id: string): Hindrance => {
+    if (alone === undefined) return 'nothing';
+    const standing = before.get(id)?.standing;
+    return takes ? 'taken' : standing === 'active' || standing === 'suspended' ? 'nothing' : 'others';
+  };
+  const shared = subclouds.filter((subcloud) => !isExclusive(subcloud));
   const kept: string[] = [];
-  for (const subcloud of inOrderOfClaim(subclouds, before, nowMs)) {
-    const stood = before.get(subcloud.id);
-    const assigned = stood !== undefined && stood.assigned && !isOver(stood, nowMs);
-    const refused = node.consent.leave?.includes(subcloud.name) === true;
-    const stands = step(node, stood, nowMs, {
-      operator: saysYes(node, subcloud, assigned),
-      asks: !refused && operatorNames(node, asAsked(subcloud)),
-      refused,
-      tooMuch: saysYes(node, asShared(subcloud), false),
-      owner: ownerSaysYes(subcloud, assigned),
-      assigned,
-      open: subcloud.spec.participation.mode === 'open',
-      eligible: offered(
-        node,
-        subcloud.name,
-        eligibility(subcloud.spec, node.facts, nowMs, subcloud.owner).models,
-        kept,
-      ),
-      cooldownMs: milliseconds(subcloud.spec.participation.cooldown),
-      name: subcloud.name,
-    });
-    if (stands === undefined) continue;
-    after.set(subcloud.id, stands);
-    if (subcloud.spec.models.private === true && isHeld(stands))
+  for (const subcloud of inOrderOfClaim(shared, before, nowMs)) {
+    put(subcloud.id, stepIn(node, subcloud, before.get(subcloud.id), nowMs, kept, hindranceOf(subcloud.id)));
+    if (subcloud.spec.models.private === true && holdsNow(subcloud))
       kept.push(...(subcloud.spec.models.allow ?? []).map(({ id }) => id));
   }
-  if (isolatingHolders(subclouds, after).length > 0) return after;
-  const stands = step(node, before.get(GLOBAL), nowMs, {
-    operator: node.consent.global,
-    asks: false,
-    refused: false,
-    tooMuch: false,
-    owner: true,
-    assigned: false,
-    open: true,
-    eligible: offered(node, GLOBAL, eligibility({ models: {}, nodes: {} }, node.facts, nowMs).models, kept),
-    cooldownMs: 0,
+  for (const subcloud of subclouds.filter(isExclusive).toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+    if (subcloud === alone) continue;
+    const hinders = alone === undefined && shared.some(holdsNow) ? 'others' : hindranceOf(subcloud.id);
+    const stands = stepIn(node, subcloud, before.get(subcloud.id), nowMs, [], hinders);
+    if (alone === undefined && stands !== undefined && isHeld(stands))
+      return standingsWith(node, subclouds, before, nowMs, subcloud);
+    put(subcloud.id, stands);
+  }
+  const everywhere: OracleSubcloud = {
+    id: GLOBAL,
     name: GLOBAL,
-  });
-  if (stands !== undefined) after.set(GLOBAL, stands);
+    owner: '',
+    spec: {
+      models: {},
+      nodes: {},
+      participation: { mode: 'open', autoJoin: true, cooldown: '0s' },
+      isolation: 'shared',
+    },
+  };
+  if (alone === undefined) {
+    if (isolatingHolders(shared, after).length === 0)
+      put(GLOBAL, stepIn(node, everywhere, before.get(GLOBAL), nowMs, kept, 'nothing'));
+    return after;
+  }
+  const leaving =
+    before.get(GLOBAL) === undefined
+      ? undefined
+      : stepIn(node, everywhere, before.get(GLOBAL), nowMs, kept, hindranceOf(GLOBAL));
+  if (leaving?.standing === 'draining' || (!takes && leaving !== undefined)) after.set(GLOBAL, leaving);
+  const isElsewhere = after.has(GLOBAL) || subclouds.some((other) => other !== alone && holdsNow(other));
+  put(alone.id, stepIn(node, alone, before.get(alone.id), nowMs, [], isElsewhere ? 'others' : 'nothing'));
   return after;
+}
+
+/** `taken`: it is another's alone, and what there is of this ends. `others`: it waits for others to end. */
+type Hindrance = 'nothing' | 'taken' | 'others';
+
+function stepIn(
+  node: Leaver,
+  subcloud: OracleSubcloud,
+  stood: OracleMembership | undefined,
+  nowMs: number,
+  kept: readonly string[],
+  hindrance: Hindrance,
+): OracleMembership | undefined {
+  return step(node, stood, nowMs, { ...answersOf(node, subcloud, stood, nowMs, kept), hindrance });
+}
+
+function answersOf(
+  node: Leaver,
+  subcloud: OracleSubcloud,
+  stood: OracleMembership | undefined,
+  nowMs: number,
+  kept: readonly string[],
+): Omit<Answers, 'hindrance'> {
+  const { models } = eligibility(subcloud.spec, node.facts, nowMs, subcloud.id === GLOBAL ? null : subcloud.owner);
+  const eligible = offered(node, subcloud.name, models, kept);
+  const cooldownMs = milliseconds(subcloud.spec.participation.cooldown);
+  const { name } = subcloud;
+  const global = { operator: node.consent.global, asks: false, refused: false, tooMuch: false, owner: true };
+  if (subcloud.id === GLOBAL) return { ...global, assigned: false, open: true, eligible, cooldownMs, name };
+  const assigned = stood !== undefined && stood.assigned && !isOver(stood, nowMs);
+  const refused = node.consent.leave?.includes(name) === true;
+  return {
+    operator: saysYes(node, subcloud, assigned),
+    asks: !refused && operatorNames(node, asAsked(subcloud)),
+    refused,
+    tooMuch: saysYes(node, asShared(subcloud), false),
+    owner: ownerSaysYes(subcloud, assigned),
+    assigned,
+    open: subcloud.spec.participation.mode === 'open',
+    eligible,
+    cooldownMs,
+    name,
+  };
 }
 
 /** Two that want one model for themselves: the earlier active wins, then the id. Who keeps nothing takes what is left. */
@@ -162,6 +256,7 @@ interface Answers {
   readonly eligible: boolean;
   readonly cooldownMs: number;
   readonly name: string;
+  readonly hindrance: Hindrance;
 }
 
 function step(
@@ -170,9 +265,11 @@ function step(
   nowMs: number,
   answers: Answers,
 ): OracleMembership | undefined {
-  const { operator, asks, refused, tooMuch, owner, assigned, open, eligible, cooldownMs, name } = answers;
+  const { operator, asks, refused, tooMuch, owner, assigned, open, cooldownMs, name, hindrance } = answers;
+  const eligible = answers.eligible && hindrance === 'nothing';
+  const away = isAway(node, nowMs);
   const { lastSeenAt } = node.facts;
-  const away = lastSeenAt !== null && nowMs - lastSeenAt >= WEEK_MS;
+  const waitsForOthers = hindrance === 'others' && owner && operator && answers.eligible && !away;
   const idle = lastSeenAt !== null || node.drained.has(name);
   const fits = operator && owner && eligible && !away;
   const waits = stood !== undefined && stood.waitsSinceMs !== null && nowMs - stood.waitsSinceMs < cooldownMs;
@@ -220,15 +317,33 @@ function step(
           drainsTo: 'left',
           endedBy: 'operator',
         };
+      if (hindrance === 'taken')
+        return idle
+          ? step(node, end(stood, 'left', nowMs, 'operator'), nowMs, answers)
+          : {
+              ...stood,
+              standing: 'draining',
+              sinceMs: nowMs,
+              assigned: false,
+              drainsTo: 'left',
+              endedBy: 'operator',
+            };
       if (away) return end(stood, 'left', nowMs, 'absence');
-      return owner && eligible ? stood : { ...stood, standing: 'suspended', sinceMs: nowMs, waitsSinceMs: null };
+      return owner && eligible
+        ? stood
+        : { ...stood, standing: 'suspended', sinceMs: nowMs, waitsSinceMs: null, waitsForOthers };
     case 'suspended': {
       if (!operator) return end(stood, 'left', nowMs, 'operator');
+      if (hindrance === 'taken') return step(node, end(stood, 'left', nowMs, 'operator'), nowMs, answers);
       if (away) return end(stood, 'left', nowMs, 'absence');
+      if (owner && eligible && stood.waitsForOthers)
+        return { ...stood, standing: 'active', sinceMs: nowMs, waitsSinceMs: null, waitsForOthers: false };
       const waitsSinceMs = owner && eligible ? (stood.waitsSinceMs ?? nowMs) : null;
       if (waitsSinceMs !== null && nowMs - waitsSinceMs >= cooldownMs)
         return { ...stood, standing: 'active', sinceMs: nowMs, waitsSinceMs: null };
-      return nowMs - stood.sinceMs >= WEEK_MS ? end(stood, 'left', nowMs, null) : { ...stood, waitsSinceMs };
+      return nowMs - stood.sinceMs >= WEEK_MS
+        ? end(stood, 'left', nowMs, null)
+        : { ...stood, waitsSinceMs, waitsForOthers };
     }
     case 'draining': {
       if (!idle && nowMs - stood.sinceMs < DRAIN_MS) return stood;
@@ -238,7 +353,18 @@ function step(
   }
 }
 
-const FRESH = { assigned: false, endedBy: null, activeSinceMs: null, waitsSinceMs: null, drainsTo: null } as const;
+const FRESH = {
+  assigned: false,
+  endedBy: null,
+  activeSinceMs: null,
+  waitsSinceMs: null,
+  drainsTo: null,
+  waitsForOthers: false,
+} as const;
+
+function isAway({ facts: { lastSeenAt } }: Leaver, nowMs: number): boolean {
+  return lastSeenAt !== null && nowMs - lastSeenAt >= WEEK_MS;
+}
 
 /** An invitation or a request that nobody answered for a week. */
 function isOver({ standing, sinceMs }: OracleMembership, nowMs: number): boolean {
@@ -259,6 +385,7 @@ function end(
     sinceMs,
     endedBy,
     drainsTo: null,
+    waitsForOthers: false,
     waitsSinceMs: departs ? sinceMs : stood.waitsSinceMs,
   };
 }

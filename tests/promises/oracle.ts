@@ -164,6 +164,8 @@ export function operatorNames(node: OracleNode, subcloud: OracleSubcloud): boole
 
 /** The operator lets Subclouds of this owner, that isolate no more than this one, take the node by themselves. */
 export function operatorLetsAutoJoin(node: OracleNode, subcloud: OracleSubcloud): boolean {
+  // Who wants the node alone is named, always.
+  if (subcloud.spec.isolation === 'exclusive') return false;
   if (!notMoreThan(subcloud.spec.isolation, node.consent.isolation)) return false;
   const { autoJoin } = node.consent;
   if (autoJoin === 'none') return false;

@@ -4,24 +4,19 @@
  */
 import { type DocumentRow, rowKey } from '@subcloud/contract/table';
 import type { MemberRow } from '@subcloud/contract/table';
-import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
-import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
 import { poolAccess } from './compile/access-rows.ts';
-import { desiredOf, drainedOf } from './compile/desired.ts';
+import { desiredOf } from './compile/desired.ts';
 import type { PublishedTable } from './compile/published-table.ts';
-import { type MembershipChange, type ReconcileResult, type Verdict, reconcileNode } from './membership/reconcile.ts';
+import { decideDue } from './decide-due.ts';
 import { type Exclusions, createExclusions } from './membership/exclusions.ts';
-import { saveDocuments, saveMemberships } from './store/save.ts';
+import { saveDocuments } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
-import { consentOf } from './world/answers.ts';
-import { bannedFrom } from './world/bans.ts';
-import { factsOf } from './world/facts-of.ts';
-import type { Admitted, DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
+import type { DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
 export { desiredOf } from './compile/desired.ts';
 
@@ -64,11 +59,11 @@ export function createPass(context: PassContext): Pass {
     async run(due) {
       const nowMs = clock.nowMs();
       await context.reserveVersions(table.version + 2);
-      await reconcile(context, exclusions, due, nowMs);
+      const nodes = await decideDue(context, exclusions, due, nowMs);
 
       const losers: NodeRecord[] = [];
       const slice = slices(clock);
-      for (const id of due.keys()) {
+      for (const id of nodes) {
         if (slice.due()) await slice.pause();
         const node = world.nodes.get(id);
         const before = rowsOf.get(id) ?? [];
@@ -84,8 +79,8 @@ export function createPass(context: PassContext): Pass {
       publish();
       for (const node of losers) node.lossVersion = table.version;
 
-      for (const id of due.keys()) waiting.delete(id);
-      for (const id of await issueDocuments(context, due.keys(), rowsOf, nowMs)) waiting.add(id);
+      for (const id of nodes) waiting.delete(id);
+      for (const id of await issueDocuments(context, nodes, rowsOf, nowMs)) waiting.add(id);
       publish();
     },
   };
@@ -99,85 +94,6 @@ function sequence(
   const { id, document, lossVersion } = node;
   const lossesConcluded = leases.concluded(lossVersion);
   return sequenceNode({ node: id, desired: desiredOf(world, node), document, lossesConcluded }, before);
-}
-
-type Verdicts = ReadonlyMap<string, Verdict>;
-
-/** What a pass keeps of a decided node until it is stored. The verdicts of a whole fleet at once would fill the memory. */
-interface Decided {
-  readonly node: NodeRecord;
-  readonly memberships: ReconcileResult['memberships'];
-  readonly dueMs: number | null;
-  readonly admitted: ReadonlyMap<string, Admitted>;
-}
-
-async function reconcile(
-  { db, world, clock, startedAtMs }: PassContext,
-  exclusions: Exclusions,
-  due: ReadonlyMap<string, Scope>,
-  nowMs: number,
-): Promise<void> {
-  const decided: Decided[] = [];
-  const changes: (MembershipChange & { node: string })[] = [];
-  const slice = slices(clock);
-  for (const [id, scope] of due) {
-    if (slice.due()) await slice.pause();
-    const node = world.nodes.get(id);
-    if (node === undefined) continue;
-    const facts = factsOf(world, node);
-    const { memberships, dueMs, verdicts, ...result } = reconcileNode({
-      node: { id, operator: node.operator, consent: consentOf(world, node), facts, drained: drainedOf(node) },
-      memberships: node.memberships,
-      banned: bannedFrom(world, node),
-      subclouds: world.subclouds.values(),
-      ...(scope === 'all' ? {} : { scope }),
-      nowMs,
-      absenceCounts: nowMs - startedAtMs >= HEARTBEAT_MS,
-    });
-    exclusions.update(id, reasonsOf(world, memberships, verdicts));
-    const admitted = admittedOf(world, { node, memberships, facts, verdicts, nowMs });
-    decided.push({ node, memberships: result.changes.length === 0 ? node.memberships : memberships, dueMs, admitted });
-    for (const change of result.changes) changes.push({ ...change, node: id });
-  }
-  if (changes.length > 0) await saveMemberships(db, changes, nowMs);
-  for (const { node, memberships, dueMs, admitted } of decided) {
-    node.dueMs = dueMs;
-    node.decidedAtMs = nowMs;
-    node.memberships = memberships;
-    node.admitted = admitted;
-  }
-}
-
-/** What active memberships admit: as decided just now, or as before where nothing was decided. */
-function admittedOf(
-  world: World,
-  {
-    node,
-    memberships,
-    facts,
-    verdicts,
-    nowMs,
-  }: {
-    readonly node: NodeRecord;
-    readonly memberships: ReconcileResult['memberships'];
-    readonly facts: NodeFacts;
-    readonly verdicts: Verdicts;
-    readonly nowMs: number;
-  },
-): ReadonlyMap<string, Admitted> {
-  const admitted = new Map<string, Admitted>();
-  for (const [subcloudId, { state }] of memberships) {
-    const subcloud = world.subclouds.get(subcloudId);
-    if (state !== 'active' || subcloud === undefined) continue;
-    const decision = verdicts.get(subcloudId)?.decision;
-    const models = decision === undefined ? node.admitted.get(subcloudId)?.models : decision.models;
-    if (models === undefined || models.length === 0) continue;
-    admitted.set(subcloudId, {
-      models: decision === undefined ? models : [...models].sort(),
-      validUntil: earliestExpiryMs(facts, subcloud.policy.reads, nowMs),
-    });
-  }
-  return admitted;
 }
 
 function stageRows(
@@ -204,19 +120,6 @@ function stageRows(
     concurrency: node.concurrency,
   });
   if (node.document !== undefined) table.stage('document', rowKey.document(id), documentRow(id, node.document));
-}
-
-/** Why a node is no active member of the pools that were decided; undefined where it was not considered. */
-function* reasonsOf(
-  world: World,
-  memberships: ReconcileResult['memberships'],
-  verdicts: Verdicts,
-): Generator<readonly [string, string | undefined]> {
-  for (const [subcloudId, verdict] of verdicts) {
-    const subcloud = world.subclouds.get(subcloudId);
-    if (subcloud === undefined || memberships.get(subcloudId)?.state === 'active') continue;
-    yield [subcloud.name, verdict.reason === 'not invited' ? undefined : verdict.reason];
-  }
 }
 
 /** Pools that a node is an active member of; null where the table says so. */

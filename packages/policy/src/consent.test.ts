@@ -49,7 +49,7 @@ describe('consent to auto-join', () => {
     ['isolate', 'isolate', true],
     ['isolate', 'exclusive', false],
     ['exclusive', 'isolate', true],
-    ['exclusive', 'exclusive', true],
+    ['exclusive', 'exclusive', false],
   ] as const)('up to %s: a Subcloud that is %s may take the node: %s', (isolation, wanted, may) => {
     expect(consentsToAutoJoin(consent({ autoJoin: 'all', isolation }), question({ isolation: wanted }))).toBe(may);
   });

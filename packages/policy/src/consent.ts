@@ -132,9 +132,9 @@ export function consentsByAccount(
   return covers(accepted, takes(subcloud));
 }
 
-/** Whether this Subcloud may take the node without asking. One that keeps its models to itself always asks. */
+/** Whether this Subcloud may take the node without asking. One that wants the node, or its models, for itself always asks. */
 export function consentsToAutoJoin(consent: Consent, subcloud: ConsentQuestion): boolean {
-  if (refuses(consent, subcloud.name) || subcloud.private === true) return false;
+  if (refuses(consent, subcloud.name) || takes(subcloud) === 'exclusive') return false;
   if (!covers(consent.isolation, subcloud.isolation)) return false;
   const { autoJoin } = consent;
   if (autoJoin === 'all') return true;

@@ -166,7 +166,8 @@ const SUBCLOUD: Words = {
         'Eligible nodes whose operators permit it ask by themselves; needs mode open or semi-open. Default: false.',
       cooldown: 'How long before a node that left or was suspended returns. Default: 10m.',
     },
-    isolation: 'shared: members also serve other pools. isolate: not the global one. Default: shared.',
+    isolation:
+      'shared: members also serve other pools. isolate: not the global one. exclusive: no other pool at all. Default: shared.',
     access: ACCESS,
     tests: TESTS,
   },
@@ -174,7 +175,19 @@ const SUBCLOUD: Words = {
 const NETWORK: Words = {
   ...HEAD,
   metadata: { '': 'The name is global.', name: 'global, and may be left out.' },
-  spec: { '': 'What holds in the pool global.', models: MODELS, nodes: NODES, access: ACCESS, tests: TESTS },
+  spec: {
+    '': 'What holds in the pool global.',
+    models: MODELS,
+    nodes: NODES,
+    access: ACCESS,
+    isolation: {
+      '': 'Which Subclouds may isolate nodes, and how many.',
+      allowedTo: 'Owners whose Subclouds may isolate; an organisation stands for its teams. Without it: everybody.',
+      maxShare:
+        'The most of the nodes of the network that isolating Subclouds may hold by auto-join; nodes whose operator owns or named the Subcloud are not counted. Default: 50%.',
+    },
+    tests: TESTS,
+  },
 };
 
 /** The sentence for a dotted path (`spec.models.allow[].id`); undefined where there is none. */

@@ -4,12 +4,12 @@
  */
 import * as z from 'zod';
 import { OPEN_ACCESS, accessClause } from './access.ts';
-import { principalId, subcloudName } from './consent.ts';
+import { ISOLATIONS, principalId, subcloudName } from './consent.ts';
 import { CLAIM_SOURCES } from './facts.ts';
 import { GPU_NAMES } from './gpu-names.ts';
 import { policyTests } from './policy-test-schema.ts';
 import { MODALITIES, QUANTIZATIONS, TRUST_LEVELS } from './scales.ts';
-import { amountText, durationText } from './units.ts';
+import { amountText, durationText, percentText } from './units.ts';
 import { digestText, labelsSchema, modelId, placeName } from './words.ts';
 
 export { labelsSchema, modelId } from './words.ts';
@@ -118,14 +118,31 @@ export type NodesClause = z.infer<typeof nodesClause>;
 
 /** Names that would be mistaken for something else in a URL or a sentence. */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  // The network itself.
   'global',
   'network',
   'subcloud',
-  'api',
-  'admin',
+  'subclouds',
+  // Words of consent and of listings.
   'all',
   'none',
+  'any',
   'default',
+  'system',
+  // Paths and hosts beside which a pool's name stands.
+  'admin',
+  'api',
+  'apis',
+  'app',
+  'dashboard',
+  'docs',
+  'healthz',
+  'localhost',
+  'metrics',
+  'readyz',
+  's',
+  'v1',
+  'www',
 ]);
 
 export const DEFAULT_MAX_AGE_MS = 600_000;
@@ -165,7 +182,7 @@ export const subcloudManifest = z.strictObject({
         path: ['admit'],
       })
       .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
-    isolation: z.enum(['shared', 'isolate']).default('shared'),
+    isolation: z.enum(ISOLATIONS).default('shared'),
     access: accessClause.default(OPEN_ACCESS),
     tests: policyTests.default([]),
   }),
@@ -173,7 +190,14 @@ export const subcloudManifest = z.strictObject({
 export type SubcloudManifest = z.infer<typeof subcloudManifest>;
 export type SubcloudSpec = SubcloudManifest['spec'];
 
-/** The Network manifest governs the pool `global`: which models, which nodes of those whose operators permit it, and which callers. */
+/** At most this share of the network's nodes may be held, by auto-join, by Subclouds that isolate. */
+export const DEFAULT_ISOLATION_SHARE = '50%';
+const ISOLATION_RULES = { maxShare: DEFAULT_ISOLATION_SHARE };
+
+/**
+ * The Network manifest governs the pool `global`: which models and which nodes of those whose operators permit it,
+ * and which callers. Its `isolation` governs who may take nodes out of that pool, and how many without being named.
+ */
 export const networkManifest = z.strictObject({
   apiVersion: z.literal('subcloud/v1'),
   kind: z.literal('Network'),
@@ -183,9 +207,15 @@ export const networkManifest = z.strictObject({
       models: modelsClause.default(ANY_MODEL),
       nodes: nodesClause.default(ANY_NODE),
       access: accessClause.default(OPEN_ACCESS),
+      isolation: z
+        .strictObject({
+          allowedTo: z.array(principalId).max(1024).optional(),
+          maxShare: percentText.default(DEFAULT_ISOLATION_SHARE),
+        })
+        .default(ISOLATION_RULES),
       tests: policyTests.default([]),
     })
-    .default({ models: ANY_MODEL, nodes: ANY_NODE, access: OPEN_ACCESS, tests: [] }),
+    .default({ models: ANY_MODEL, nodes: ANY_NODE, access: OPEN_ACCESS, isolation: ISOLATION_RULES, tests: [] }),
 });
 export type NetworkManifest = z.infer<typeof networkManifest>;
 export const GLOBAL_POOL = 'global';

@@ -4,10 +4,8 @@
  */
 export const NOT_ENFORCED: Readonly<Record<'Subcloud' | 'Network', ReadonlySet<string>>> = {
   Subcloud: new Set(['spec.sla', 'spec.participation.probation', 'spec.access.limits', 'spec.routing', 'spec.apis']),
-  Network: new Set(['spec.sla', 'spec.access.limits', 'spec.routing', 'spec.isolation']),
+  Network: new Set(['spec.sla', 'spec.access.limits', 'spec.routing']),
 };
 
 /** Values that the format defines and this build does not enforce, by path. */
-export const VALUES_NOT_ENFORCED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
-  ['spec.isolation', new Set(['exclusive'])],
-]);
+export const VALUES_NOT_ENFORCED: ReadonlyMap<string, ReadonlySet<string>> = new Map([]);

@@ -60,6 +60,7 @@ export function contradictions(
   };
   checkModels(manifest, add);
   checkNodes(manifest.spec.nodes, registry, add);
+  if (manifest.kind === 'Subcloud') checkIsolation(manifest, add);
   checkTests(manifest, add);
   return errors;
 }
@@ -96,6 +97,14 @@ function checkModels({ kind, spec: { models } }: SubcloudManifest | NetworkManif
       add([...entry, 'audited', 'maxAge'], 'must be more than 0');
     checkIssuers(audited?.by, [...entry, 'audited'], add);
   });
+}
+
+function checkIsolation({ spec: { isolation, participation } }: SubcloudManifest, add: Add): void {
+  if (isolation === 'exclusive' && participation.autoJoin)
+    add(
+      ['spec', 'participation', 'autoJoin'],
+      'an exclusive Subcloud takes no node by itself: each operator says yes by its name',
+    );
 }
 
 function checkNodes(nodes: NodesClause, registry: PlaceRegistry, add: Add): void {

@@ -116,6 +116,15 @@ spec:
 
   it('may be JSON, may repeat itself by an anchor, and may govern the global network', () => {
     expect(parseManifest('{"apiVersion":"subcloud/v1","kind":"Network"}')).toMatchObject({ ok: true, kind: 'Network' });
+    const network = (isolation: object): string =>
+      JSON.stringify({ apiVersion: 'subcloud/v1', kind: 'Network', spec: { isolation } });
+    expect(parseManifest(network({}))).toMatchObject({ manifest: { spec: { isolation: { maxShare: '50%' } } } });
+    expect(parseManifest(network({ allowedTo: ['org:acme'], maxShare: '12.5%' })).ok).toBe(true);
+    for (const maxShare of ['50', '101%', '100.1%', '-1%', '1.00001%', '%'])
+      expect(faults(network({ maxShare }))).toEqual([
+        expect.stringContaining('spec.isolation.maxShare invalid: must be a percentage from 0% to 100%'),
+      ]);
+    expect(faults(network({ allowedTo: ['acme'] }))).toHaveLength(1);
     expect(
       parseManifest(`${HEAD}spec: { nodes: { location: { in: &eu [EU], notIn: [HU] }, labels: { a: &x b, c: *x } } }`),
     ).toMatchObject({ ok: true, manifest: { spec: { nodes: { labels: { a: 'b', c: 'b' } } } } });
@@ -176,9 +185,11 @@ describe('a bad manifest is refused with path, line and what to do', () => {
       ['4 spec.participation.admit.any[0].stake invalid: expected string, not 1000'],
     ],
     [
-      'exclusive',
-      spec('{ isolation: exclusive }'),
-      [`4 spec.isolation not_enforced: spec.isolation: exclusive ${NOT_BUILT}`],
+      'exclusive, by itself',
+      spec('{ isolation: exclusive, participation: { mode: open, autoJoin: true } }'),
+      [
+        '4 spec.participation.autoJoin invalid: an exclusive Subcloud takes no node by itself: each operator says yes by its name',
+      ],
     ],
     [
       'a country in words',
@@ -307,7 +318,7 @@ kind: Subcloud
 metadata:
   name: Lab
 spec:
-  isolation: exclusive
+  isolation: total
   models: { alow: [] }
   nodes:
     location:
@@ -316,7 +327,7 @@ spec:
 `;
     expect(faults(text).map((fault) => fault.split(': ')[0])).toEqual([
       '4 metadata.name invalid',
-      '6 spec.isolation not_enforced',
+      '6 spec.isolation invalid',
       '7 spec.models.alow unknown_key',
       '10 spec.nodes.location.in[0] invalid',
       '11 spec.sla not_enforced',

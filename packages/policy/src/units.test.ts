@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { percentOf, percentText } from './units.ts';
 import { describe, expect, it } from 'vitest';
 import { amountText, durationMs, durationText, parseAmount } from './units.ts';
 
@@ -87,4 +88,18 @@ describe('parseAmount', () => {
     expect(parseAmount(text)).toBeUndefined();
     expect(amountText.safeParse(text).success).toBe(false);
   });
+});
+
+it.each([
+  ['50%', 7, 3],
+  ['100%', 7, 7],
+  ['0%', 7, 0],
+  ['12.5%', 8, 1],
+  ['99.9999%', 1_000_000, 999_999],
+  ['0.1%', 1_000, 1],
+  ['0.3%', 1_000, 3],
+  ['half', 10, 0],
+] as const)('%s of %i is %i, counted exactly and never more', (text, whole, count) => {
+  expect(percentOf(text, whole)).toBe(count);
+  expect(percentText.safeParse(text).success).toBe(text !== 'half');
 });

@@ -13,6 +13,18 @@ export const durationText = z.string(DURATION_WANTED).regex(DURATION, DURATION_W
 /** `1000 CREDIT`, `0.5 ETH`: a decimal number, a space, the unit in capitals. */
 export const amountText = z.string(AMOUNT_WANTED).regex(AMOUNT, AMOUNT_WANTED);
 
+const PERCENT = /^(100(?:\.0{1,4})?|\d{1,2}(?:\.\d{1,4})?)%$/;
+const PERCENT_WANTED = 'must be a percentage from 0% to 100%, with its sign';
+/** `50%`, `99.95%`: from 0 to 100, with its sign. */
+export const percentText = z.string(PERCENT_WANTED).regex(PERCENT, PERCENT_WANTED);
+
+/** How many of `whole` are at most this share of it, exactly: 0 for text that `percentText` refuses. */
+export function percentOf(text: string, whole: number): number {
+  const match = PERCENT.exec(text);
+  const [units = '0', fraction = ''] = (match?.[1] ?? '0').split('.');
+  return Math.floor(((Number(units) * 10_000 + Number(fraction.padEnd(4, '0'))) * whole) / 1_000_000);
+}
+
 /** Milliseconds; NaN for text that `durationText` refuses. */
 export function durationMs(text: string): number {
   const match = DURATION.exec(text);

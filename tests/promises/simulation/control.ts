@@ -171,7 +171,7 @@ export class SimulatedControl {
 }
 
 /** Signatures are tested elsewhere; here a document is what control says it is. */
-function unsignedAuthority(clock: Clock): Authority {
+export function unsignedAuthority(clock: Clock): Authority {
   const sign = (type: 'node' | 'gateway' | 'claim' | 'audit-seal', body: object): ReturnType<Authority['signNode']> => {
     const issuedAt = clock.nowMs();
     const whole = { ...body, version: 1, networkId: NETWORK_ID, issuedAt, notAfter: issuedAt + NODE_DOCUMENT_VALID_MS };

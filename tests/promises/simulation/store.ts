@@ -2,6 +2,7 @@
 import type { Database } from '@subcloud/control/store/database';
 import { globalRecord } from '@subcloud/control/world/subcloud-record';
 import { nobody } from '@subcloud/control/world/people';
+import { noShare } from '@subcloud/control/world/isolation-rules';
 import { GLOBAL_ID, type NodeRecord, type World } from '@subcloud/control/world/world';
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
 import type { SimulatedAgent } from './agent.ts';
@@ -34,7 +35,7 @@ export function worldAfterRestart(world: World, lossVersion: number): World {
   for (const [id, node] of world.nodes) {
     nodes.set(id, { ...node, ...NOT_STORED, claims: [...node.claims], lossVersion });
   }
-  return { ...world, nodes, links: new Map() };
+  return { ...world, nodes, isolationShare: noShare(), links: new Map() };
 }
 
 /** A network whose agents are enrolled and have said nothing yet. */
@@ -45,6 +46,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     nodes: new Map(agents.map((agent) => [agent.id, newNode(agent, nowMs)])),
     subclouds: new Map([[GLOBAL_ID, globalRecord(nowMs)]]),
     subcloudByName: new Map([['global', GLOBAL_ID]]),
+    retiredNames: new Map(),
     credentials: new Map(),
     places: [],
     attesters: new Map(),
@@ -54,6 +56,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     domains: new Map(),
     bindings: new Map(),
     bans: new Map(),
+    isolationShare: noShare(),
     links: new Map(),
   };
 }

@@ -56,6 +56,14 @@ export interface SubcloudPolicy {
   readonly policy: CompiledPolicy;
 }
 
+/** What the Network manifest says of isolating, as it stands for one node at this moment. */
+export interface IsolationRules {
+  /** Whether Subclouds of this owner may take further nodes out of other pools. */
+  readonly allows: (owner: PrincipalId) => boolean;
+  /** Whether auto-join may take this node out of other pools, if it has not already. */
+  readonly mayTake: boolean;
+}
+
 export interface NodeState {
   readonly id: string;
   readonly operator: PrincipalId;
@@ -82,6 +90,8 @@ export interface ReconcileInput {
   readonly scope?: ReadonlySet<string>;
   /** False until control has heard from the gateways after its start: absence alone changes nothing before. */
   readonly absenceCounts: boolean;
+  /** Absent: everybody may isolate, and as many nodes as permit it. */
+  readonly isolation?: IsolationRules | undefined;
 }
 
 export interface Verdict {
@@ -95,8 +105,15 @@ export interface Verdict {
   readonly refused: boolean;
   /** The operator would say yes if it took less: a revision took more than was agreed. */
   readonly overreaches: boolean;
+  /** The node is another's alone: what there is of this membership ends. */
+  readonly displaced: boolean;
   /** Why the node is not an active member, or why it is: a clause's name, `consent`, `isolation`, `not invited`, `joined`, … */
   readonly reason: string;
+}
+
+/** Isolation that an owner may have held back by the Network manifest. */
+export function isolates({ isolation }: Pick<SubcloudPolicy, 'isolation'>): boolean {
+  return isolation !== 'shared';
 }
 
 /** Isolation is held from the first `active` until the membership ends: while suspended and while draining, too. */

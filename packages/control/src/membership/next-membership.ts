@@ -15,6 +15,17 @@ import {
   presence,
 } from './membership.ts';
 
+/** The node is another's: an exclusive Subcloud's, or (said of `global`) an isolating one's. */
+export const HELD_ELSEWHERE = 'isolation';
+/** An exclusive Subcloud has the operator's yes by name, and the node has answers in flight elsewhere. */
+export const LEAVING_OTHERS = 'leaving others';
+/** An exclusive Subcloud has no yes by name for a node that is in another Subcloud. */
+export const IN_OTHERS = 'in others';
+/** The Network manifest does not let this owner isolate. */
+export const NOT_ALLOWED = 'isolation not allowed';
+/** The Network manifest's share of nodes that auto-join may take out of other pools is taken. */
+export const SHARE_TAKEN = 'isolation share taken';
+
 /** What the membership is now; null: no row. Applied to its own result it changes nothing. */
 export function nextMembership(
   input: ReconcileInput,
@@ -71,11 +82,18 @@ export function nextMembership(
         return verdict.overreaches || nothingInFlight(input, subcloud)
           ? ended('left', 'consent')
           : move('draining', cuttingClause(verdict) ?? 'consent', { assigned: false, drainsTo: 'left' });
+      if (verdict.displaced)
+        return nothingInFlight(input, subcloud)
+          ? nextMembership(input, subcloud, ended('left', HELD_ELSEWHERE), verdict)
+          : move('draining', cuttingClause(verdict) ?? HELD_ELSEWHERE, { assigned: false, drainsTo: 'left' });
       if (presence(input) === 'offline') return ended('left', 'offline');
       return admitted ? stored : move('suspended', failsBy(verdict), { cooldownFromMs: null });
     case 'suspended': {
       if (!verdict.permits) return ended('left', 'consent');
+      if (verdict.displaced) return nextMembership(input, subcloud, ended('left', HELD_ELSEWHERE), verdict);
       if (presence(input) === 'offline') return ended('left', 'offline');
+      // Nothing was wrong with it: it waited for the others to end.
+      if (admitted && stored.reason === LEAVING_OTHERS) return move('active', 'joined', { cooldownFromMs: null });
       const passesFromMs = admitted ? (from ?? nowMs) : null;
       if (passesFromMs !== null && nowMs - passesFromMs >= cooldownMs)
         return move('active', 'eligible again', { cooldownFromMs: null });
@@ -85,12 +103,13 @@ export function nextMembership(
     case 'draining': {
       const over = nothingInFlight(input, subcloud) || nowMs - stored.sinceMs >= DRAIN_TIMEOUT_MS;
       // What has ended may begin again at once where there is no cooldown: one pass comes to the end of it.
+      const leftBy = stored.reason === HELD_ELSEWHERE ? HELD_ELSEWHERE : 'consent';
       const end =
         stored.drainsTo === 'banned'
           ? ended('left', 'ban lifted')
           : stored.drainsTo === 'removed'
             ? ended('removed', 'removed by owner')
-            : ended('left', 'consent');
+            : ended('left', leftBy);
       return over
         ? nextMembership(input, subcloud, end, verdict)
         : move('draining', cuttingClause(verdict) ?? stored.reason);
@@ -101,7 +120,8 @@ export function nextMembership(
       if (stored.reason === 'offline' && input.node.facts.lastSeenAt !== null) return stored;
       if (returns) return joined();
       // To be named again after a no is to ask anew; a yes that merely stands asks once.
-      return stored.reason === 'consent' && (asksInVain(input, subcloud, verdict) || (verdict.asks && admitted))
+      return (stored.reason === 'consent' || stored.reason === HELD_ELSEWHERE) &&
+        (asksInVain(input, subcloud, verdict) || (verdict.asks && admitted))
         ? move('requested', waitsFor(verdict), { activeSinceMs: null })
         : stored;
     case 'removed':

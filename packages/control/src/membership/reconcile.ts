@@ -2,9 +2,10 @@
  * The reconciler: stored memberships, facts, policies, consents and the time in, memberships out. Level-triggered and
  * pure: run at any time, twice, in full or for one node, it comes to the same result, so one pass is a fixpoint.
  *
- * One node is reconciled at a time. First the Subclouds that keep models to themselves, in the order in which they win a
- * model that two of them want; then the other Subclouds, in any order; then `global`, which is reconciled like an open,
- * auto-joining, shared Subcloud and has no row while a Subcloud holds the node.
+ * One node is reconciled at a time. First it is found who has the node for itself (exclusive.ts): all others leave then.
+ * Then come the Subclouds that keep models to themselves, in the order in which they win a model that two of them want;
+ * then the others, in any order; then `global`, which is reconciled like an open, auto-joining, shared Subcloud and has no
+ * row while a Subcloud holds the node; and at last the one that has the node for itself, once it has left all the rest.
  */
 import {
   type ConsentQuestion,
@@ -26,9 +27,19 @@ import {
   type Verdict,
   hasExpired,
   holds,
+  isolates,
   presence,
 } from './membership.ts';
-import { membershipDueMs, nextMembership } from './next-membership.ts';
+import { type ClaimQuestions, claimant, contenders } from './exclusive.ts';
+import { type Share, shareOf } from './isolation-share.ts';
+import {
+  HELD_ELSEWHERE,
+  IN_OTHERS,
+  LEAVING_OTHERS,
+  NOT_ALLOWED,
+  membershipDueMs,
+  nextMembership,
+} from './next-membership.ts';
 
 export {
   DRAIN_TIMEOUT_MS,
@@ -38,7 +49,8 @@ export {
   cuts,
   holds,
 } from './membership.ts';
-export type { Membership, NodeState, ReconcileInput, SubcloudPolicy, Verdict } from './membership.ts';
+export type { IsolationRules, Membership, NodeState, ReconcileInput, SubcloudPolicy, Verdict } from './membership.ts';
+export type { Share } from './isolation-share.ts';
 
 export interface MembershipChange {
   readonly subcloudId: string;
@@ -53,14 +65,21 @@ export interface ReconcileResult {
   readonly verdicts: ReadonlyMap<string, Verdict>;
   /** When to look again even if nothing happens, ms; null: never by time alone. */
   readonly dueMs: number | null;
+  readonly share: Share;
 }
 
 /** The memberships of one node. Pure and total. */
 export function reconcileNode(input: ReconcileInput): ReconcileResult {
+  return reconcileWith(input, null);
+}
+
+/** `decided`: the exclusive Subcloud that is known to get the node; null: still to be found. */
+function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): ReconcileResult {
   const memberships = new Map(input.memberships);
   const verdicts = new Map<string, Verdict>();
   const changes: MembershipChange[] = [];
-  const { known, global, keepers, others, maxAgesMs, auditAgesMs } = sortOut(input);
+  const { known, global, keepers, others, exclusives, maxAgesMs, auditAgesMs } = sortOut(input);
+  const sharing = [...keepers, ...others];
   let dueMs: number | null = null;
   const dueAt = (atMs: number | null): void => {
     if (atMs !== null) dueMs = dueMs === null ? atMs : Math.min(dueMs, atMs);
@@ -80,44 +99,109 @@ export function reconcileNode(input: ReconcileInput): ReconcileResult {
       dueAt(membershipDueMs(next, subcloud, input));
     }
   };
+  const isHolding = ({ id }: SubcloudPolicy): boolean => {
+    const now = memberships.get(id);
+    return now !== undefined && holds(now);
+  };
 
-  const scope = decidesAll(input, keepers) ? undefined : input.scope;
+  const contending = contenders(input, exclusives);
+  const scope = decidesAll(input, keepers, contending) ? undefined : input.scope;
+  const claim = decided ?? claimant(input, contending, sharing, questionsAbout(input));
+
+  // Who has lost the operator's yes, or never had it for so much, keeps others from joining until it has left; it ends nothing.
+  const displaces = claim !== undefined && judge(input, claim, memberships.get(claim.id), []).permits;
+  const hindered = (verdict: Verdict, stored: Membership | undefined): Verdict => {
+    if (displaces) return displaced(verdict);
+    return stored?.state === 'active' || stored?.state === 'suspended' ? verdict : waiting(verdict, HELD_ELSEWHERE);
+  };
+
   const kept: Keeper[] = [];
-  let isHeld = false;
-  for (const subcloud of [...keepers, ...others]) {
+  const share = shareOf(input, sharing, memberships);
+  for (const subcloud of sharing) {
     const stored = memberships.get(subcloud.id);
     if (scope?.has(subcloud.id) === false) {
       if (stored !== undefined) dueAt(membershipDueMs(stored, subcloud, input));
     } else {
-      const verdict = judge(input, subcloud, stored, kept);
+      const judged = judge(input, subcloud, stored, kept);
+      const verdict = claim === undefined ? share.judged(subcloud, stored, judged) : hindered(judged, stored);
       settle(subcloud, nextMembership(input, subcloud, stored, verdict), verdict);
     }
-    const now = memberships.get(subcloud.id);
-    if (now === undefined || !holds(now)) continue;
-    if (subcloud.isolation !== 'shared') isHeld = true;
-    if (subcloud.policy.models.isPrivate) kept.push(namesOf(subcloud));
+    if (isHolding(subcloud) && subcloud.policy.models.isPrivate) kept.push(namesOf(subcloud));
   }
-  // A membership of a Subcloud that is gone ends with it, whatever the order in which the two were stored.
+  for (const subcloud of exclusives) {
+    if (subcloud === claim || scope?.has(subcloud.id) === false) continue;
+    const stored = memberships.get(subcloud.id);
+    const judged = judge(input, subcloud, stored, []);
+    const verdict =
+      claim !== undefined ? hindered(judged, stored) : sharing.some(isHolding) ? waiting(judged, IN_OTHERS) : judged;
+    const next = nextMembership(input, subcloud, stored, verdict);
+    // What was in its way has just ended by itself: the others are judged again, knowing that.
+    if (claim === undefined && next !== null && holds(next)) return reconcileWith(input, subcloud);
+    settle(subcloud, next, verdict);
+  }
+  endWithSubclouds(input, known, memberships, changes);
+
+  if (global !== undefined) {
+    const stored = memberships.get(global.id);
+    const verdict = judge(input, global, stored, kept);
+    if (claim !== undefined) {
+      const held = hindered(verdict, stored);
+      const next = stored === undefined ? null : nextMembership(input, global, stored, held);
+      const stays = next?.state === 'draining' || (!displaces && next !== null);
+      settle(global, stays ? next : null, stays ? held : { ...held, reason: HELD_ELSEWHERE });
+    } else if (sharing.some((subcloud) => isolates(subcloud) && isHolding(subcloud)))
+      settle(global, null, { ...verdict, reason: HELD_ELSEWHERE });
+    else settle(global, nextMembership(input, global, stored, verdict), verdict);
+  }
+  if (claim !== undefined) {
+    const isElsewhere = [...sharing, ...exclusives].some((other) => other !== claim && isHolding(other));
+    const isGlobal = global !== undefined && memberships.has(global.id);
+    const stored = memberships.get(claim.id);
+    const judged = judge(input, claim, stored, []);
+    const verdict = isElsewhere || isGlobal ? waiting(judged, LEAVING_OTHERS) : judged;
+    settle(claim, nextMembership(input, claim, stored, verdict), verdict);
+  }
+  return { memberships, changes, verdicts, dueMs, share: share.result() };
+}
+
+/** Of `claimant`: an exclusive Subcloud as it stands where nobody else is in the way. */
+function questionsAbout(input: ReconcileInput): ClaimQuestions {
+  return {
+    judge: (subcloud, stored) => judge(input, subcloud, stored, []),
+    next: (subcloud, stored, verdict) => nextMembership(input, subcloud, stored, verdict),
+  };
+}
+
+function displaced(verdict: Verdict): Verdict {
+  return { ...waiting(verdict, HELD_ELSEWHERE), displaced: true };
+}
+
+/** Nothing is wrong with the node, but it does not join. */
+function waiting(verdict: Verdict, reason: string): Verdict {
+  return verdict.reason === 'joined' ? { ...verdict, reason } : verdict;
+}
+
+/** A membership of a Subcloud that is gone ends with it, whatever the order in which the two were stored. */
+function endWithSubclouds(
+  { nowMs }: ReconcileInput,
+  known: ReadonlySet<string>,
+  memberships: Map<string, Membership>,
+  changes: MembershipChange[],
+): void {
   for (const [subcloudId, membership] of memberships) {
     if (known.has(subcloudId) || isOver(membership)) continue;
     const ended: Membership = {
       ...membership,
       state: 'removed',
       reason: 'subcloud deleted',
-      sinceMs: input.nowMs,
+      sinceMs: nowMs,
       assigned: false,
-      cooldownFromMs: membership.activeSinceMs === null ? membership.cooldownFromMs : input.nowMs,
+      cooldownFromMs: membership.activeSinceMs === null ? membership.cooldownFromMs : nowMs,
       drainsTo: null,
     };
     changes.push({ subcloudId, from: membership, to: ended });
     memberships.set(subcloudId, ended);
   }
-  if (global !== undefined) {
-    const verdict = judge(input, global, memberships.get(global.id), kept);
-    if (isHeld) settle(global, null, { ...verdict, reason: 'isolation' });
-    else settle(global, nextMembership(input, global, memberships.get(global.id), verdict), verdict);
-  }
-  return { memberships, changes, verdicts, dueMs };
 }
 
 function isOver({ state }: Membership): boolean {
@@ -129,7 +213,10 @@ interface SortedOut {
   readonly global: SubcloudPolicy | undefined;
   /** Those that keep models to themselves: the earlier `activeSince` first, then by id; who would join now comes as of now. */
   readonly keepers: readonly SubcloudPolicy[];
+  /** What isolates and has the node comes first: it may count already for the share that auto-join may take. */
   readonly others: readonly SubcloudPolicy[];
+  /** By id. What others keep does not concern them: the node is theirs alone or not at all. */
+  readonly exclusives: readonly SubcloudPolicy[];
   readonly maxAgesMs: ReadonlySet<number>;
   readonly auditAgesMs: ReadonlySet<number>;
 }
@@ -137,7 +224,13 @@ interface SortedOut {
 function sortOut({ subclouds, memberships, nowMs }: ReconcileInput): SortedOut {
   const known = new Set<string>();
   const keepers: SubcloudPolicy[] = [];
+  const holders: SubcloudPolicy[] = [];
   const others: SubcloudPolicy[] = [];
+  const exclusives: SubcloudPolicy[] = [];
+  const isHolder = ({ id }: SubcloudPolicy): boolean => {
+    const stored = memberships.get(id);
+    return stored !== undefined && holds(stored);
+  };
   const maxAgesMs = new Set([DEFAULT_MAX_AGE_MS]);
   const auditAgesMs = new Set<number>();
   let global: SubcloudPolicy | undefined;
@@ -146,7 +239,9 @@ function sortOut({ subclouds, memberships, nowMs }: ReconcileInput): SortedOut {
     maxAgesMs.add(subcloud.policy.maxAgeMs);
     for (const ageMs of subcloud.policy.models.auditAgesMs) auditAgesMs.add(ageMs);
     if (subcloud.owner === null) global = subcloud;
+    else if (subcloud.isolation === 'exclusive') exclusives.push(subcloud);
     else if (subcloud.policy.models.isPrivate) keepers.push(subcloud);
+    else if (isolates(subcloud) && isHolder(subcloud)) holders.push(subcloud);
     else others.push(subcloud);
   }
   const heldFromMs = ({ id }: SubcloudPolicy): number => {
@@ -154,12 +249,17 @@ function sortOut({ subclouds, memberships, nowMs }: ReconcileInput): SortedOut {
     return stored !== undefined && holds(stored) ? (stored.activeSinceMs ?? nowMs) : nowMs;
   };
   keepers.sort((a, b) => heldFromMs(a) - heldFromMs(b) || (a.id < b.id ? -1 : 1));
-  return { known, global, keepers, others, maxAgesMs, auditAgesMs };
+  exclusives.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { known, global, keepers, others: [...holders, ...others], exclusives, maxAgesMs, auditAgesMs };
 }
 
-/** What one that keeps models to itself has, or may get, changes what all others may offer. */
-function decidesAll({ scope, memberships }: ReconcileInput, keepers: readonly SubcloudPolicy[]): boolean {
-  if (scope === undefined) return true;
+/** What one that keeps models, or the node, to itself has or may get, changes what all others may offer. */
+function decidesAll(
+  { scope, memberships }: ReconcileInput,
+  keepers: readonly SubcloudPolicy[],
+  contending: readonly SubcloudPolicy[],
+): boolean {
+  if (scope === undefined || contending.length > 0) return true;
   return keepers.some(({ id }) => {
     const stored = memberships.get(id);
     return scope.has(id) || (stored !== undefined && holds(stored));
@@ -195,7 +295,7 @@ function judge(
     const banned = input.banned?.has(subcloud.id) === true;
     const permits = node.consent.global && !banned;
     const reason = permits ? because : banned ? BANNED : 'consent';
-    return { decision, permits, asks: false, refused: false, overreaches: false, reason };
+    return { decision, permits, asks: false, refused: false, overreaches: false, displaced: false, reason };
   }
   const question = questionOf(subcloud, owner);
   const assigned = isAssigned(stored, input.nowMs);
@@ -210,16 +310,20 @@ function judge(
   const banned = input.banned?.has(subcloud.id) === true;
   const permits = !refused && !banned && (permitted(question) || (assigned && node.operator === owner));
   const overreaches = !permits && permitted({ ...question, isolation: 'shared', private: false });
+  const mayIsolate =
+    !isolates(subcloud) || (stored !== undefined && holds(stored)) || input.isolation?.allows(owner) !== false;
   const reason = banned
     ? BANNED
     : mode === 'private' && !assigned
       ? 'not invited'
       : !permits
         ? 'consent'
-        : because === 'joined' && mode === 'semi-open' && !assigned && !isStaked(subcloud, input)
-          ? 'approval'
-          : because;
-  return { decision, permits, asks, refused, overreaches, reason };
+        : !mayIsolate
+          ? NOT_ALLOWED
+          : because === 'joined' && mode === 'semi-open' && !assigned && !isStaked(subcloud, input)
+            ? 'approval'
+            : because;
+  return { decision, permits, asks, refused, overreaches, displaced: false, reason };
 }
 
 /** Whether a stake that somebody attests lets the node in without approval. */

@@ -1,6 +1,7 @@
 /** What the reconciler would say of a node now, for explaining: the same function over the same world, nothing stored. */
 import { consentOf } from '../world/answers.ts';
 import { bannedFrom } from '../world/bans.ts';
+import { rulesFor } from '../world/isolation-rules.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { type ReconcileResult, reconcileNode } from './reconcile.ts';
@@ -24,6 +25,7 @@ export function verdictsOf(
     subclouds: world.subclouds.values(),
     ...(scope === undefined ? {} : { scope }),
     nowMs,
+    isolation: rulesFor(world, node.id),
     absenceCounts: true,
   }).verdicts;
 }

@@ -8,7 +8,15 @@
  */
 import { canonicalJson } from '@subcloud/policy/canonical-json';
 import { admits } from '@subcloud/policy/decide';
-import { type Membership, type NodeState, type ReconcileResult, reconcileNode } from '../membership/reconcile.ts';
+import {
+  type IsolationRules,
+  type Membership,
+  type NodeState,
+  type ReconcileResult,
+  type Share,
+  reconcileNode,
+} from '../membership/reconcile.ts';
+import { isolationRules, limitOf } from '../world/isolation-rules.ts';
 import type { NodeRecord, SubcloudRecord } from '../world/world.ts';
 
 /** What a plan reads of the world; a snapshot whose parts nobody changes while the plan is made. */
@@ -16,6 +24,8 @@ export interface PlanWorld {
   readonly nodes: readonly PlanNode[];
   readonly subclouds: ReadonlyMap<string, SubcloudRecord>;
   readonly absenceCounts: boolean;
+  /** Who has, or waits for, a place in the share that auto-join may isolate. */
+  readonly isolationShare?: { readonly counts: ReadonlySet<string>; readonly wants: ReadonlySet<string> } | undefined;
 }
 export interface PlanNode {
   readonly record: NodeRecord;
@@ -100,21 +110,49 @@ export function planner(world: PlanWorld, change: PlanChange, nowMs: number): Pl
   let unchanged = 0;
   let activeBefore = 0;
   let activeLost = 0;
+  const places = placesOf(world, hypothetical);
+  const account = (node: PlanNode, outcome: NodePlan): void => {
+    const stored = node.record.memberships.get(subcloudId);
+    const [was, is] = [outcome.before.memberships.get(subcloudId), outcome.after.memberships.get(subcloudId)];
+    if (was?.state === 'active') {
+      activeBefore += 1;
+      if (is?.state !== 'active') activeLost += 1;
+    }
+    moves.push(...outcome.moves);
+    if (stored !== undefined && !outcome.moves.some((move) => move.subcloudId === subcloudId)) unchanged += 1;
+    pools.add(subcloudId, node.record, outcome);
+  };
   return {
     add(node) {
-      const stored = node.record.memberships.get(subcloudId);
-      const differs = !(sameTerms && decidesAlike(change, node.state, nowMs));
-      const outcome = differs ? reconciled(world, hypothetical, scope, node, nowMs) : standing(node);
-      const [was, is] = [outcome.before.memberships.get(subcloudId), outcome.after.memberships.get(subcloudId)];
-      if (was?.state === 'active') {
-        activeBefore += 1;
-        if (is?.state !== 'active') activeLost += 1;
-      }
-      moves.push(...outcome.moves);
-      if (stored !== undefined && !outcome.moves.some((move) => move.subcloudId === subcloudId)) unchanged += 1;
-      pools.add(subcloudId, node.record, outcome);
+      if (sameTerms && decidesAlike(change, node.state, nowMs)) return account(node, standing(node));
+      const { share, ...outcome } = reconciled(world, hypothetical, scope, node, nowMs, false);
+      places.note(node, share);
+      if (share !== 'wants') account(node, outcome);
     },
-    result: () => ({ subcloudId, moves, unchanged, activeBefore, activeLost, pools: pools.result(subcloudId) }),
+    result() {
+      for (const { node, isFree } of places.take())
+        account(node, reconciled(world, hypothetical, scope, node, nowMs, isFree));
+      return { subcloudId, moves, unchanged, activeBefore, activeLost, pools: pools.result(subcloudId) };
+    },
+  };
+}
+
+/** Places in the share that auto-join may isolate: those that are or come free go to who wants one, by id, as in a pass. */
+function placesOf(world: PlanWorld, hypothetical: ReadonlyMap<string, SubcloudRecord>) {
+  const counts = new Set(world.isolationShare?.counts);
+  const wanting: PlanNode[] = [];
+  return {
+    note(node: PlanNode, share: Share): void {
+      if (share === 'counts') counts.add(node.record.id);
+      else counts.delete(node.record.id);
+      if (share === 'wants') wanting.push(node);
+    },
+    /** To be called once, when all have been noted. */
+    take(): { readonly node: PlanNode; readonly isFree: boolean }[] {
+      const free = limitOf(hypothetical, world.nodes.length) - counts.size;
+      const sorted = wanting.sort((a, b) => (a.record.id < b.record.id ? -1 : 1));
+      return sorted.map((node, index) => ({ node, isFree: index < free }));
+    },
   };
 }
 export interface Planner {
@@ -123,12 +161,16 @@ export interface Planner {
 }
 
 /**
- * Subclouds that have to be decided again when one of them changes; undefined: all. What a Subcloud keeps to itself, or
- * kept, concerns every other one of its members; anything else only the pool `global`, which is always decided.
+ * Subclouds that have to be decided again when one of them changes; undefined: all. What a Subcloud has for itself, or
+ * had, concerns every other one of its members, and who may isolate all that do; anything else only the pool `global`,
+ * which is always decided.
  */
 export function scopeOf({ before, after }: PlanChange): ReadonlySet<string> | undefined {
   const changed = [before, after].filter((subcloud) => subcloud !== null);
-  return changed.some(({ policy }) => policy.models.isPrivate) ? undefined : new Set(changed.map(({ id }) => id));
+  const isolation = changed.map(({ network }) => canonicalJson(network?.spec.isolation ?? null));
+  if (new Set(isolation).size > 1) return undefined;
+  const forItself = changed.some((subcloud) => subcloud.policy.models.isPrivate || subcloud.isolation === 'exclusive');
+  return forItself ? undefined : new Set(changed.map(({ id }) => id));
 }
 
 /** One node as it stands, and as the reconciler would have it. */
@@ -138,17 +180,20 @@ function reconciled(
   scope: ReadonlySet<string> | undefined,
   node: PlanNode,
   nowMs: number,
-): NodePlan {
-  const { memberships } = node.record;
+  mayTake: boolean,
+): NodePlan & { readonly share: Share } {
+  const { id, memberships } = node.record;
+  const waits = world.isolationShare?.wants.has(id) === true;
   const after = reconcileNode({
     node: node.state,
     memberships,
     subclouds: hypothetical.values(),
-    ...(scope === undefined ? {} : { scope }),
+    ...(scope === undefined || waits ? {} : { scope }),
     nowMs,
     absenceCounts: world.absenceCounts,
+    isolation: isolationRules(hypothetical, mayTake),
   });
-  return compared(node.record, standing(node).before, outcomeOf(after, node.record));
+  return { ...compared(node.record, standing(node).before, outcomeOf(after, node.record)), share: after.share };
 }
 
 /** One node with its facts as they are, and with others. */
@@ -157,9 +202,11 @@ export function supposeFacts(
   { record, state }: PlanNode,
   stateAfter: NodeState,
   nowMs: number,
+  isolation?: IsolationRules,
 ): NodePlan {
   const { memberships } = record;
-  const common = { memberships, nowMs, absenceCounts: world.absenceCounts, subclouds: world.subclouds.values() };
+  const { absenceCounts } = world;
+  const common = { memberships, nowMs, absenceCounts, isolation, subclouds: world.subclouds.values() };
   const before = reconcileNode({ ...common, node: state });
   const after = reconcileNode({ ...common, node: stateAfter, subclouds: world.subclouds.values() });
   return compared(record, outcomeOf(before, record), outcomeOf(after, record));

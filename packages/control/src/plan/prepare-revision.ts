@@ -9,6 +9,7 @@ import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Actor } from '../access/actor.ts';
 import { may, mayForPrincipal, requirePrincipal } from '../access/authorise.ts';
 import { registryFor, registryOf } from '../world/domains.ts';
+import { mayIsolate } from '../world/isolation-rules.ts';
 import { contentHash, networkRecord, subcloudRecord } from '../world/subcloud-record.ts';
 import type { SubcloudRecord, World } from '../world/world.ts';
 import { failingTests } from './failing-tests.ts';
@@ -50,6 +51,8 @@ export function prepareRevision(
   }
   const existing = existingFor(actor, world, name);
   const owner = ownerOf(world, first, existing, actor);
+  requireName(world, name, owner, nowMs);
+  requireMayIsolate(world, first, owner);
   const registry = registryFor(world.domains.values(), owner);
   // The admin may use everybody's domains, but no Subcloud those of another owner.
   const manifest = parsedSubcloud(source, registry);
@@ -137,11 +140,33 @@ function parsedSubcloud(text: string, registry: PlaceRegistry): SubcloudManifest
   return parsedManifest(text, 'Subcloud', registry).manifest;
 }
 
+/** The name of a deleted Subcloud is kept from others for so long: its callers still have it in their configuration. */
+export const NAME_KEPT_MS = 365 * 86_400_000;
+
+/** To others a kept name is taken, in the same words: whose it was is not theirs to know. */
+function requireName(world: World, name: string, owner: PrincipalId, nowMs: number): void {
+  const retired = world.retiredNames.get(name);
+  if (retired === undefined || retired.owner === owner || nowMs - retired.deletedAtMs >= NAME_KEPT_MS) return;
+  if (!world.subcloudByName.has(name)) throw nameTaken(name);
+}
+
+function requireMayIsolate(world: World, { spec }: SubcloudManifest, owner: PrincipalId): void {
+  if (spec.isolation === 'shared' || mayIsolate(world.subclouds, owner)) return;
+  throw new AppError('policy.forbidden', {
+    message: `The Network manifest (spec.isolation.allowedTo) does not let Subclouds of ${owner} isolate: ask the admin of the network, or leave isolation shared.`,
+    param: 'spec.isolation',
+  });
+}
+
+function nameTaken(name: string): AppError {
+  return new AppError('client.conflict', { message: `The name ${name} is taken.` });
+}
+
 /** The Subcloud that an apply changes; undefined makes a new one. A name that is taken says so and nothing more: names are unique, so this much cannot be hidden. */
 function existingFor(actor: Actor, world: World, name: string): SubcloudRecord | undefined {
   const existing = world.subclouds.get(world.subcloudByName.get(name) ?? '');
   if (existing === undefined || may(world, actor, { kind: 'subcloud', subcloud: existing })) return existing;
-  throw new AppError('client.conflict', { message: `The name ${name} is taken.` });
+  throw nameTaken(name);
 }
 
 function ownerOf(

@@ -20,6 +20,7 @@ export function snapshot(world: World, startedAtMs: number, nowMs: number): Plan
     nodes: [...world.nodes.values()].map((record) => planNode(world, record)),
     subclouds: new Map(world.subclouds),
     absenceCounts: absenceCounts(startedAtMs, nowMs),
+    isolationShare: { counts: new Set(world.isolationShare.counts), wants: new Set(world.isolationShare.wants) },
   };
 }
 

@@ -12,9 +12,10 @@ import type { Database } from '../store/database.ts';
 import { loadClaims } from '../facts/load-claims.ts';
 import { globalRecord, networkRecord, subcloudRecord } from './subcloud-record.ts';
 import { type DomainRecord, registryFor } from './domains.ts';
+import { noShare } from './isolation-rules.ts';
 import { loadPeople } from './people.ts';
 import { loadAnswers, loadBans } from './load-participation.ts';
-import { type DocumentRecord, GLOBAL_ID, type World } from './world.ts';
+import { type DocumentRecord, GLOBAL_ID, type RetiredName, type World } from './world.ts';
 
 export async function loadWorld(db: Database): Promise<World> {
   const network = await db.selectFrom('network').select(['id', 'epoch', 'created_at']).executeTakeFirstOrThrow();
@@ -24,6 +25,7 @@ export async function loadWorld(db: Database): Promise<World> {
     nodes: new Map(),
     subclouds: new Map([[GLOBAL_ID, globalRecord(network.created_at)]]),
     subcloudByName: new Map([['global', GLOBAL_ID]]),
+    retiredNames: await loadRetiredNames(db),
     credentials: new Map(),
     places: [],
     attesters: new Map(),
@@ -33,6 +35,7 @@ export async function loadWorld(db: Database): Promise<World> {
     people: await loadPeople(db),
     bindings: await loadBindings(db),
     bans: await loadBans(db),
+    isolationShare: noShare(),
     links: new Map(),
   };
   await loadSubclouds(db, world);
@@ -45,6 +48,24 @@ export async function loadWorld(db: Database): Promise<World> {
     ...(subdivision === null ? {} : { subdivision }),
   }));
   return world;
+}
+
+async function loadRetiredNames(db: Database): Promise<Map<string, RetiredName>> {
+  const rows = await db
+    .selectFrom('subclouds')
+    .distinctOn('name')
+    .select(['name', 'owner', 'deleted_at'])
+    .where('deleted_at', 'is not', null)
+    .where('owner', 'is not', null)
+    .orderBy('name')
+    .orderBy('deleted_at', 'desc')
+    .execute();
+  return new Map(
+    rows.map(({ name, owner, deleted_at: deletedAtMs }) => [
+      name,
+      { owner: owner as PrincipalId, deletedAtMs: deletedAtMs ?? 0 },
+    ]),
+  );
 }
 
 async function loadDomains(db: Database): Promise<Map<string, DomainRecord>> {

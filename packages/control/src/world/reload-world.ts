@@ -23,6 +23,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.nodes, fresh.nodes);
   replace(world.subclouds, fresh.subclouds);
   replace(world.subcloudByName, fresh.subcloudByName);
+  replace(world.retiredNames, fresh.retiredNames);
   replace(world.credentials, fresh.credentials);
   replace(world.domains, fresh.domains);
   replace(world.people.accounts, fresh.people.accounts);

@@ -6,7 +6,7 @@
 import type { SignedDocument } from '@subcloud/contract/documents';
 import type { CredentialRow } from '@subcloud/contract/table';
 import type { AccessClause } from '@subcloud/policy/access';
-import type { Consent } from '@subcloud/policy/consent';
+import type { Consent, Isolation } from '@subcloud/policy/consent';
 import type { CompiledPolicy } from '@subcloud/policy/decide';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
 import type { NetworkManifest, SubcloudManifest } from '@subcloud/policy/manifest';
@@ -19,6 +19,7 @@ import type { BanRecord } from './bans.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import type { DomainRecord } from './domains.ts';
 import type { People } from './people.ts';
+import type { IsolationShare } from './isolation-rules.ts';
 
 export interface NodeRecord {
   readonly id: string;
@@ -91,9 +92,14 @@ export interface SubcloudRecord {
   /** What an operator's rule may read of it. */
   readonly labels: Readonly<Record<string, string>>;
   readonly allows: readonly string[];
-  readonly isolation: 'shared' | 'isolate';
+  readonly isolation: Isolation;
   readonly access: AccessClause;
   readonly policy: CompiledPolicy;
+}
+
+export interface RetiredName {
+  readonly owner: PrincipalId;
+  readonly deletedAtMs: number;
 }
 
 export interface LinkRecord {
@@ -125,6 +131,8 @@ export interface World {
   readonly nodes: Map<string, NodeRecord>;
   readonly subclouds: Map<string, SubcloudRecord>;
   readonly subcloudByName: Map<string, string>;
+  /** Names of Subclouds that were deleted, with the last owner: kept from everybody else for a while. */
+  readonly retiredNames: Map<string, RetiredName>;
   /** By SHA-256 hex of the secret. */
   readonly credentials: Map<string, CredentialRow>;
   places: readonly PlaceRecord[];
@@ -141,6 +149,8 @@ export interface World {
   readonly people: People;
   /** Live bindings by id: offered, active, declined. */
   readonly bindings: Map<string, BindingRecord>;
+  /** Not stored, but counted from what is: who takes part in the share that auto-join may isolate. */
+  readonly isolationShare: IsolationShare;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
 }

@@ -13,6 +13,7 @@ import { absenceCounts, planInSlices, planNode, snapshot } from '../../plan/snap
 import { supposedFacts } from '../../plan/supposed-facts.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID, type NodeRecord, type SubcloudRecord, type World } from '../../world/world.ts';
+import { rulesFor } from '../../world/isolation-rules.ts';
 import { globalRecord } from '../../world/subcloud-record.ts';
 import { type ApiContext, type Handlers, iso, withdrawn } from '../context.ts';
 import { storeRevision } from '../store-revision.ts';
@@ -40,6 +41,7 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
       current,
       { ...current.state, operator: facts.operator, facts },
       nowMs,
+      rulesFor(world, node.id),
     );
     const visible = [...world.subclouds.values()].filter((subcloud) => seesDecision(actor, world, subcloud, node));
     return {

@@ -102,6 +102,8 @@ export const subcloudHandlers: Pick<Handlers, Names> = {
           world.subclouds.delete(subcloud.id);
           world.subcloudByName.delete(subcloud.name);
           applyBindings(world, pass.table, bindings);
+          if (subcloud.owner !== null)
+            world.retiredNames.set(subcloud.name, { owner: subcloud.owner, deletedAtMs: nowMs });
           for (const [hash, credential] of world.credentials) {
             if (credential.pool !== subcloud.name) continue;
             world.credentials.delete(hash);
