@@ -11,7 +11,7 @@ import {
   type ReconcileResult,
   reconcileNode,
 } from '@subcloud/control/membership/reconcile';
-import type { Consent } from '@subcloud/policy/consent';
+import type { Consent, Isolation } from '@subcloud/policy/consent';
 import { type CompiledPolicy, compilePolicy } from '@subcloud/policy/decide';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
 import { GLOBAL_SPEC } from '@subcloud/policy/manifest';
@@ -20,7 +20,8 @@ import { durationMs } from '@subcloud/policy/units';
 import fc from 'fast-check';
 import { NAMES, NOW, claims, facts, lastSeen, principal } from './arbitraries.ts';
 import { consent, easySpec, spec, subclouds } from './arbitraries-membership.ts';
-import { type Leaver, type OracleMembership, byOwnersWord, standings } from './oracle-memberships.ts';
+import { type Leaver, type OracleMembership, standings } from './oracle-memberships.ts';
+import { byOwnersWord } from './oracle-owners-word.ts';
 import { type OracleSubcloud, whole } from './oracle.ts';
 
 export type FleetEvent =
@@ -29,6 +30,8 @@ export type FleetEvent =
   | { readonly type: 'link'; readonly node: number; readonly linked: boolean }
   | { readonly type: 'time'; readonly byMs: number; readonly heartbeats: boolean }
   | { readonly type: 'revise'; readonly subcloud: number; readonly spec: OracleSubcloud['spec'] }
+  /** A revision that says the same but for how much it isolates. */
+  | { readonly type: 'isolate'; readonly subcloud: number; readonly isolation: Isolation }
   | { readonly type: 'create'; readonly owner: PrincipalId; readonly spec: OracleSubcloud['spec'] }
   | { readonly type: 'delete'; readonly subcloud: number }
   /** The last answers of a node in the pools that it is leaving are done. */
@@ -54,6 +57,14 @@ export const fleetEvent: fc.Arbitrary<FleetEvent> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({ type: fc.constant('revise' as const), subcloud: index, spec: fc.oneof(spec, easySpec) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('isolate' as const),
+      subcloud: index,
+      isolation: fc.constantFrom('shared' as const, 'isolate' as const, 'exclusive' as const, 'exclusive' as const),
+    }),
   },
   {
     weight: 1,
@@ -171,6 +182,11 @@ export function createFleet(start: StartingFleet): Fleet {
         const old = subcloudAt(event.subcloud);
         existing = existing.map((subcloud) => (subcloud === old ? { ...old, spec: event.spec } : subcloud));
         settle(() => true);
+        break;
+      }
+      case 'isolate': {
+        const old = subcloudAt(event.subcloud);
+        if (old !== undefined) apply({ ...event, type: 'revise', spec: { ...old.spec, isolation: event.isolation } });
         break;
       }
       case 'create': {

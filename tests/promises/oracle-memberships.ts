@@ -99,12 +99,17 @@ function standingsWith(
     const stands = after.get(id);
     return stands !== undefined && isHeld(stands);
   };
-  /** One that has lost the operator's yes lets nobody in before it has left, and ends nothing. */
-  const takes = alone !== undefined && answersOf(node, alone, before.get(alone.id), nowMs, []).operator;
+  /** One that has lost the operator's yes lets nobody in before it has left, and ends nothing; nor does one without a name, but of `global`. */
+  const words = alone === undefined ? undefined : answersOf(node, alone, before.get(alone.id), nowMs, []);
+  const takes = words?.operator === true;
   const hindranceOf = (id: string): Hindrance => {
-    if (alone === undefined) return 'nothing';
+    if (words === undefined) return 'nothing';
     const standing = before.get(id)?.standing;
-    return takes ? 'taken' : standing === 'active' || standing === 'suspended' ? 'nothing' : 'others';
+    return takes && (words.asks || id === GLOBAL)
+      ? 'taken'
+      : standing === 'active' || standing === 'suspended'
+        ? 'nothing'
+        : 'others';
   };
   const shared = subclouds.filter((subcloud) => !isExclusive(subcloud));
   const kept: string[] = [];
@@ -353,7 +358,7 @@ function step(
   }
 }
 
-const FRESH = {
+export const FRESH = {
   assigned: false,
   endedBy: null,
   activeSinceMs: null,
@@ -388,24 +393,4 @@ function end(
     waitsForOthers: false,
     waitsSinceMs: departs ? sinceMs : stood.waitsSinceMs,
   };
-}
-
-/** What the owner's word makes of it; undefined: it changes nothing. */
-export function byOwnersWord(
-  word: 'invite' | 'remove',
-  stood: OracleMembership | undefined,
-  nowMs: number,
-): OracleMembership | undefined {
-  const over = stood === undefined || stood.standing === 'left' || stood.standing === 'removed';
-  if (word === 'invite') {
-    if (stood?.standing === 'draining') return undefined;
-    if (!over) return { ...stood, assigned: true };
-    return { ...FRESH, standing: 'invited', assigned: true, sinceMs: nowMs, waitsSinceMs: stood?.waitsSinceMs ?? null };
-  }
-  if (stood === undefined) return undefined;
-  if (stood.standing === 'active')
-    return { ...stood, standing: 'draining', assigned: false, sinceMs: nowMs, drainsTo: 'removed', endedBy: null };
-  if (stood.standing === 'draining') return { ...stood, assigned: false, drainsTo: 'removed', endedBy: null };
-  const waitsSinceMs = stood.standing === 'suspended' ? nowMs : stood.waitsSinceMs;
-  return { ...stood, standing: 'removed', assigned: false, sinceMs: nowMs, waitsSinceMs };
 }

@@ -93,7 +93,8 @@ export function nextMembership(
       if (verdict.displaced) return nextMembership(input, subcloud, ended('left', HELD_ELSEWHERE), verdict);
       if (presence(input) === 'offline') return ended('left', 'offline');
       // Nothing was wrong with it: it waited for the others to end.
-      if (admitted && stored.reason === LEAVING_OTHERS) return move('active', 'joined', { cooldownFromMs: null });
+      if (admitted && (stored.reason === LEAVING_OTHERS || stored.reason === IN_OTHERS))
+        return move('active', 'joined', { cooldownFromMs: null });
       const passesFromMs = admitted ? (from ?? nowMs) : null;
       if (passesFromMs !== null && nowMs - passesFromMs >= cooldownMs)
         return move('active', 'eligible again', { cooldownFromMs: null });

@@ -108,10 +108,11 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
   const scope = decidesAll(input, keepers, contending) ? undefined : input.scope;
   const claim = decided ?? claimant(input, contending, sharing, questionsAbout(input));
 
-  // Who has lost the operator's yes, or never had it for so much, keeps others from joining until it has left; it ends nothing.
-  const displaces = claim !== undefined && judge(input, claim, memberships.get(claim.id), []).permits;
-  const hindered = (verdict: Verdict, stored: Membership | undefined): Verdict => {
-    if (displaces) return displaced(verdict);
+  const said = claim === undefined ? undefined : judge(input, claim, memberships.get(claim.id), []);
+  // Only a yes by name ends what the node is in; who has lost the yes, or had it for less, just keeps others from joining.
+  const displaces = said !== undefined && said.permits && said.asks;
+  const hindered = (verdict: Verdict, stored: Membership | undefined, ends = displaces): Verdict => {
+    if (ends) return displaced(verdict);
     return stored?.state === 'active' || stored?.state === 'suspended' ? verdict : waiting(verdict, HELD_ELSEWHERE);
   };
 
@@ -145,9 +146,10 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
     const stored = memberships.get(global.id);
     const verdict = judge(input, global, stored, kept);
     if (claim !== undefined) {
-      const held = hindered(verdict, stored);
+      const ends = said?.permits === true;
+      const held = hindered(verdict, stored, ends);
       const next = stored === undefined ? null : nextMembership(input, global, stored, held);
-      const stays = next?.state === 'draining' || (!displaces && next !== null);
+      const stays = next?.state === 'draining' || (!ends && next !== null);
       settle(global, stays ? next : null, stays ? held : { ...held, reason: HELD_ELSEWHERE });
     } else if (sharing.some((subcloud) => isolates(subcloud) && isHolding(subcloud)))
       settle(global, null, { ...verdict, reason: HELD_ELSEWHERE });
@@ -158,7 +160,8 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
     const isGlobal = global !== undefined && memberships.has(global.id);
     const stored = memberships.get(claim.id);
     const judged = judge(input, claim, stored, []);
-    const verdict = isElsewhere || isGlobal ? waiting(judged, LEAVING_OTHERS) : judged;
+    const verdict =
+      isElsewhere || isGlobal ? waiting(judged, isElsewhere && !displaces ? IN_OTHERS : LEAVING_OTHERS) : judged;
     settle(claim, nextMembership(input, claim, stored, verdict), verdict);
   }
   return { memberships, changes, verdicts, dueMs, share: share.result() };

@@ -1,7 +1,7 @@
 import { BUILT_IN_PLACES } from '@subcloud/policy/place-registry';
 import type { Consent } from '@subcloud/policy/consent';
 import type { Claim } from '@subcloud/policy/facts';
-import { type SubcloudManifest, subcloudManifest } from '@subcloud/policy/manifest';
+import { type SubcloudManifest, networkManifest, subcloudManifest } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -88,7 +88,10 @@ function recordOf(index: number, manifest: SubcloudManifest, revision: number): 
 }
 
 function recordsOf(drawn: readonly SubcloudManifest[], without: number | undefined): Map<string, SubcloudRecord> {
-  const global = globalRecord(1);
+  // As many as permit it may be isolated: how many are let in is for the test of the share.
+  const spec = { isolation: { maxShare: '100%' } };
+  const network = networkManifest.parse({ apiVersion: 'subcloud/v1', kind: 'Network', spec });
+  const global = { ...globalRecord(1), network };
   const records = drawn.flatMap((manifest, index) => (index === without ? [] : [recordOf(index, manifest, 1)]));
   return new Map([global, ...records].map((record) => [record.id, record]));
 }
