@@ -226,6 +226,12 @@ export const ERROR_CODES = {
     summary: 'Every node that was tried failed before it answered.',
     advice: 'Try again; if it stays, the operators of the nodes should look at their engines.',
   },
+  'upstream.suspect_request': {
+    status: 502,
+    type: 'server_error',
+    summary: 'Two engines ended while they had this request; it is not tried on a third.',
+    advice: 'Send it once more at most, or send less: something in it may bring engines down.',
+  },
   'upstream.interrupted': {
     status: 502,
     type: 'server_error',

@@ -58,7 +58,11 @@ export const LINK_HEADERS = {
   request: 'x-request-id',
   /** On a 421: `(epoch).(serial).(tableVersion)` of the agent's document. */
   document: 'x-subcloud-document',
+  /** With LINK_ENGINE_ENDED on a refusal: the engine's connection ended while it had the request. */
+  engine: 'x-subcloud-engine',
 } as const;
+
+export const LINK_ENGINE_ENDED = 'ended';
 
 /** Status by which an agent refuses a pool or model that its own document does not have. */
 export const LINK_REFUSED_STATUS = 421;
@@ -89,6 +93,17 @@ export function linkTranscript(side: 'gateway' | 'agent' | 'identity', transcrip
 
 const documentPosition = { epoch: z.int().nonnegative(), serial: z.int().nonnegative() };
 
+/** What an engine says of its own load; also of requests that came by other gateways or past all of them. */
+export const engineLoad = z.strictObject({
+  /** Network ids of the models that it serves. */
+  models: z.array(z.string().max(256)).min(1).max(1024),
+  running: z.int().nonnegative(),
+  waiting: z.int().nonnegative(),
+  /** Share of its KV cache that is in use, 0..1; null where it does not say. */
+  kvCacheUsed: z.number().min(0).max(1).nullable(),
+});
+export type EngineLoad = z.infer<typeof engineLoad>;
+
 /** From the agent, one JSON object a line. */
 export const agentMessage = z.discriminatedUnion('type', [
   z.strictObject({
@@ -100,6 +115,8 @@ export const agentMessage = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('declaration'), document: signedDocument }),
   z.strictObject({ type: z.literal('heartbeat'), inFlight: z.int().nonnegative() }),
+  /** Of those engines that say something; it stays in the gateway, and is forgotten where it is not said again. */
+  z.strictObject({ type: z.literal('load'), engines: z.array(engineLoad).max(64) }),
   z.strictObject({ type: z.literal('document-acknowledged'), ...documentPosition }),
   /** Of the pools that the document at this position is draining: those in which the node has nothing in flight, over all links. */
   z.strictObject({ type: z.literal('drained'), pools: z.array(z.string().max(63)).max(1024), ...documentPosition }),

@@ -1,7 +1,8 @@
 /** What the agent answers by itself: the one error envelope, and on a 421 the document that it judged by. */
 import type { ServerHttp2Stream } from 'node:http2';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
-import { LINK_HEADERS, LINK_REFUSED_STATUS } from '@subcloud/contract/link';
+import { LINK_ENGINE_ENDED, LINK_HEADERS, LINK_REFUSED_STATUS } from '@subcloud/contract/link';
+import { isDeadConnection } from '../engines/engine.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 
 /** The second lock holds: status 421. Never leaves the gateway as such, which tries another node or says so. */
@@ -24,6 +25,7 @@ export function refuse(stream: ServerHttp2Stream, error: AppError | LockRefusal,
     'content-type': 'application/json',
     'content-length': body.byteLength,
     ...(locked ? { [LINK_HEADERS.document]: positionText(document) } : {}),
+    ...(isDeadConnection(shown.cause) ? { [LINK_HEADERS.engine]: LINK_ENGINE_ENDED } : {}),
     ...(shown.retryAfterS === null ? {} : { 'retry-after': String(shown.retryAfterS) }),
   });
   stream.end(body);

@@ -10,6 +10,7 @@ import type { ReportEvent } from '@subcloud/contract/watch';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { verifyText } from '@subcloud/kit/signing';
+import { NodeStats } from '../schedule/node-stats.ts';
 import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
 import { answersPing } from './ping.ts';
@@ -61,6 +62,7 @@ export function createLinkHub(options: LinkHubOptions): LinkHub {
 class Hub implements LinkHub {
   readonly #options: LinkHubOptions;
   readonly #links = new Map<string, HeldLink>();
+  readonly #stats = new Map<string, NodeStats>();
   readonly #arriving = new Set<string>();
   /** Hellos whose node is not in the table yet, by node. */
   readonly #waiting = new Map<string, Set<() => void>>();
@@ -174,6 +176,7 @@ class Hub implements LinkHub {
         node,
         address,
         session,
+        stats: this.#statsOf(node),
         inFlight: 0,
         guard: new LinkGuard(socket),
         draining: false,
@@ -219,6 +222,8 @@ class Hub implements LinkHub {
     switch (message.type) {
       case 'heartbeat':
         return link.reports.send({ type: 'time', nowMs: this.#options.controlNowMs() });
+      case 'load':
+        return link.stats.reported(message.engines, link.lastHeardMs);
       case 'declaration':
         link.declaration = message.document;
         return this.#options.report({ type: 'declaration', node, document: message.document });
@@ -249,10 +254,19 @@ class Hub implements LinkHub {
     link.reports.send({ type: 'document', document: row.document });
   }
 
+  #statsOf(node: string): NodeStats {
+    const known = this.#stats.get(node) ?? new NodeStats();
+    this.#stats.set(node, known);
+    return known;
+  }
+
   tableChanged(change: TableChange): void {
     for (const [node, ofNode] of this.#waiting)
       if (change.whole ? change.table.nodes.get(node) !== undefined : change.nodes.has(node))
         for (const wake of ofNode) wake();
+    // As many records as the table has nodes, at most.
+    for (const node of change.whole ? this.#stats.keys() : change.nodes.keys())
+      if (change.table.nodes.get(node) === undefined) this.#stats.delete(node);
     for (const link of change.whole ? [...this.#links.values()] : this.#touched(change)) {
       // Gone, or another machine under the same id.
       if (change.table.nodes.get(link.node)?.publicKey !== link.publicKey) {

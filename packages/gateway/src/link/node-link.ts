@@ -3,12 +3,15 @@ import type { ClientHttp2Session } from 'node:http2';
 import { HEARTBEATS_MISSED, HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { SignedDocument } from '@subcloud/contract/documents';
 import type { LinkGuard } from './link-guard.ts';
+import type { NodeStats } from '../schedule/node-stats.ts';
 
 export interface NodeLink {
   readonly node: string;
   /** Remote address of the link's socket, without IPv4 mapping. */
   readonly address: string;
   readonly session: ClientHttp2Session;
+  /** What this gateway has seen of the node, also over earlier links. */
+  readonly stats: NodeStats;
   /** Requests of this gateway under way there. */
   inFlight: number;
   /** Told of all that comes over the link and is of use. */

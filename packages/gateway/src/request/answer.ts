@@ -119,6 +119,14 @@ export class Answer implements TurnTask {
     return this.#relay instanceof SseRelay ? this.#relay.midEvent : undefined;
   }
 
+  /** Whether the answer has a token so far: text, or the engine's own count. */
+  get saidSomething(): boolean {
+    const relay = this.#relay;
+    if (relay === undefined) return false;
+    if (relay instanceof SseRelay) return relay.textEvents > 0 || (relay.counts?.completionTokens ?? 0) > 0;
+    return (relay.counts()?.completionTokens ?? relay.textBytes()) > 0;
+  }
+
   /** Tokens of what was relayed; the engine's own counts where the answer is whole and has them. */
   tokens(whole: boolean): CountedTokens {
     const relay = this.#relay;

@@ -1,4 +1,5 @@
 import type { ServerHttp2Stream } from 'node:http2';
+import { LINK_ENGINE_ENDED, LINK_HEADERS } from '@subcloud/contract/link';
 import { eventually } from '@subcloud/testkit/eventually';
 import type { NodeHandler } from '@subcloud/testkit/peer-node';
 import { MODEL, answers, codeOf, memberRow, poolRow, sendJson, startTestGateway } from '@subcloud/testkit/test-gateway';
@@ -39,7 +40,7 @@ describe('before the first byte', () => {
     await t.publish([poolRow('eu')]);
     const bad = [await t.node({ pools: ['eu'], handler: resets }), await t.node({ pools: ['eu'], handler: resets })];
     const outsider = await t.node({ pools: ['global'] });
-    expect(codeOf(await t.call({ path: '/s/eu/v1/chat/completions' }))).toBe('upstream.failed');
+    expect(codeOf(await t.call({ path: '/s/eu/v1/chat/completions' }))).toBe('upstream.suspect_request');
     expect(bad.map(({ requests }) => requests.length)).toEqual([1, 1]);
     expect(outsider.requests).toEqual([]);
   });
@@ -47,10 +48,28 @@ describe('before the first byte', () => {
   test('at most two retries', async () => {
     await using t = await startTestGateway();
     const nodes = [];
-    for (let count = 0; count < 5; count += 1) nodes.push(await t.node({ handler: resets }));
+    for (let count = 0; count < 5; count += 1) nodes.push(await t.node({ handler: says(401) }));
     expect(codeOf(await t.call())).toBe('upstream.failed');
     expect(nodes.reduce((sum, { requests }) => sum + requests.length, 0)).toBe(3);
   });
+
+  test.each([
+    ['whose streams were reset', resets],
+    ['whose links died', (stream) => stream.session?.destroy()],
+    [
+      'whose agents say that the engine ended',
+      (stream) => sendJson(stream, 502, {}, { [LINK_HEADERS.engine]: LINK_ENGINE_ENDED }),
+    ],
+  ] as [string, NodeHandler][])(
+    'a request that ended two engines, %s, is not tried on a third',
+    async (_name, handler) => {
+      await using t = await startTestGateway();
+      const nodes = [];
+      for (let count = 0; count < 5; count += 1) nodes.push(await t.node({ handler }));
+      expect(codeOf(await t.call())).toBe('upstream.suspect_request');
+      expect(nodes.reduce((sum, { requests }) => sum + requests.length, 0)).toBe(2);
+    },
+  );
 
   test('membership is asked again at the retry: a node that left meanwhile is not tried', async () => {
     await using t = await startTestGateway();

@@ -9,6 +9,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
 import { LINK_HEADERS } from '@subcloud/contract/link';
 import type { PoolRow } from '@subcloud/contract/table';
+import { TriedNode } from '../schedule/node-stats.ts';
 import { type Pick, pick } from '../schedule/pick.ts';
 import { membersServing } from '../table/routing-table.ts';
 import type { ActiveRequest } from './active-requests.ts';
@@ -19,6 +20,7 @@ import { answerHeaders } from './answer-headers.ts';
 import { Cancellation } from './cancellation.ts';
 import type { DecisionTrace } from './decision-trace.ts';
 import type { RequestIdentity } from './identify.ts';
+import { endedEngine, judgeOutcome } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
@@ -26,6 +28,10 @@ import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
 
 const MAX_RETRIES = 2;
+/** How paths end whose answers have tokens. */
+const GENERATING = '/completions';
+/** So many engines that ended over one request are enough to suspect it. */
+const MAX_ENDED_ENGINES = 2;
 /** Longest wait for a node's first byte, and between two of them: whole answers of large models take minutes. */
 const IDLE_TIMEOUT_MS = 600_000;
 
@@ -61,6 +67,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.byteLength });
   const mayRetry = scanned.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
+  let ended = 0;
   active.timeout = nodeTimeout;
   for (;;) {
     const { admission, picked, model } = choose(deps, input, tried) ?? {};
@@ -69,10 +76,12 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const cut = new Cancellation();
     active.dispatched = { pool: admission.pool.name, node: picked.chosen.member.node, cut };
     const startedMs = deps.clock.monotonicMs();
+    const { link } = picked.chosen;
+    const tries = new TriedNode(link.stats, model, scanned.stream, startedMs);
     let headers: Readonly<Record<string, string>> = {};
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
     const outcome = await attempt({
-      link: picked.chosen.link,
+      link,
       headers: nodeHeaders({ ...input, scanned }, admission, picked),
       body: scanned.pieces,
       response: input.response,
@@ -86,6 +95,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       onFirstByte: (status, engine) => {
         input.held.release();
         const nowMs = deps.clock.monotonicMs();
+        tries.firstByte(nowMs);
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, {
           gatewayMs: startedMs - input.identity.startedMs,
@@ -95,6 +105,10 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       },
     });
     active.dispatched = undefined;
+    tries.ended(
+      judgeOutcome(outcome, link, !input.path.endsWith(GENERATING) || answer.saidSomething),
+      deps.clock.monotonicMs(),
+    );
     const { version } = admission.table;
     input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
     if (outcome.kind === 'refused') {
@@ -105,6 +119,8 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       if (outcome.verdict === 'retry') refused = served;
     } else if (outcome.kind !== 'failed') return { admission, picked, model, answer, outcome, headers };
     tried.push(picked.chosen.member.node);
+    if (endedEngine(outcome)) ended += 1;
+    if (ended >= MAX_ENDED_ENGINES) throw new AppError('upstream.suspect_request');
     if (!mayRetry || tried.length > MAX_RETRIES) break;
   }
   if (refused !== undefined) return refused;
@@ -133,6 +149,8 @@ function choose(
     controlNowMs: present.controlNowMs(),
     monotonicMs: clock.monotonicMs(),
     tried,
+    model,
+    stream: input.scanned.stream,
   };
   const members = membersServing(table, pool.name, model);
   input.trace.picking(admission, members.length);

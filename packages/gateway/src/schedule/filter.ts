@@ -6,7 +6,7 @@ import { LINK_MAX_CONCURRENT_STREAMS } from '@subcloud/contract/link';
 import type { MemberRow, NodeRow } from '@subcloud/contract/table';
 import { type NodeLink, isServing } from '../link/node-link.ts';
 
-export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried';
+export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried' | 'preferences';
 
 /** What a pick sees of the moment: never stored, never shared between picks. */
 export interface PickView {
@@ -17,6 +17,10 @@ export interface PickView {
   readonly monotonicMs: number;
   /** Nodes that failed this request already. */
   readonly tried: readonly string[];
+  readonly model: string;
+  readonly stream: boolean;
+  /** What the caller asked for beyond the policy; it only narrows. */
+  readonly allows?: ((member: MemberRow, node: NodeRow, link: NodeLink) => boolean) | undefined;
 }
 
 /** Undefined where the member may serve. */
@@ -28,5 +32,6 @@ export function whyNotEligible(member: MemberRow, view: PickView): NotEligible |
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
   if (link.inFlight >= (node.concurrency ?? LINK_MAX_CONCURRENT_STREAMS)) return 'busy';
   if (view.tried.includes(member.node)) return 'tried';
+  if (view.allows !== undefined && !view.allows(member, node, link)) return 'preferences';
   return undefined;
 }

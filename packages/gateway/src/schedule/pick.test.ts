@@ -1,8 +1,10 @@
+import type { EngineLoad } from '@subcloud/contract/link';
 import type { MemberRow, NodeRow } from '@subcloud/contract/table';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { NodeLink } from '../link/node-link.ts';
 import { type PickView, whyNotEligible } from './filter.ts';
+import { type Judgement, NodeStats, TriedNode } from './node-stats.ts';
 import { pick } from './pick.ts';
 
 interface Case {
@@ -45,12 +47,13 @@ function fleet(cases: readonly Case[], tried: readonly string[] = []): { members
         inFlight: one.inFlight,
         draining: one.draining,
         closed: false,
+        stats: new NodeStats(),
         lastHeardMs: one.silent ? NOW - 15_000 : NOW - 14_999,
       } as NodeLink);
     }
     return { pool: 'p', node: id, models: ['m'], validUntil: one.expired ? NOW : NOW + 1 };
   });
-  return { members, view: { nodes, links, controlNowMs: NOW, monotonicMs: NOW, tried } };
+  return { members, view: { nodes, links, controlNowMs: NOW, monotonicMs: NOW, tried, model: 'm', stream: true } };
 }
 
 const anyCase = fc.record({
@@ -151,4 +154,124 @@ test('the first reason that holds is the one that is counted', () => {
     reason({ inFlight: 1, concurrency: 1 }),
     reason({}, ['nod_0']),
   ]).toEqual([undefined, 'expired', 'offline', 'offline', 'offline', 'address changed', 'busy', 'tried']);
+});
+
+/** A try that ended so, at `NOW - agoMs`, after `tookMs`. */
+function tried(link: NodeLink | undefined, judgement: Judgement, tookMs = 10, agoMs = 0): void {
+  if (link === undefined) return;
+  const one = new TriedNode(link.stats, 'm', true, NOW - agoMs - tookMs);
+  if (judgement === 'served') one.firstByte(NOW - agoMs);
+  one.ended(judgement, NOW - agoMs);
+}
+
+function shares(cases: readonly Case[], prepare: (links: readonly (NodeLink | undefined)[]) => void, seed = 1) {
+  const { members, view } = fleet(cases);
+  prepare(members.map(({ node }) => view.links.get(node)));
+  const values = seeded(seed);
+  const picks = new Map<string, number>();
+  for (let count = 0; count < 2_000; count += 1) {
+    const node = pick(members, view, values)?.chosen.member.node ?? 'none';
+    picks.set(node, (picks.get(node) ?? 0) + 1);
+  }
+  return (index: number): number => (picks.get(`nod_${index}`) ?? 0) / 2_000;
+}
+
+/** mulberry32 */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+test.each(['node failed', 'engine failed'] as const)(
+  'five times %s: it is passed over, the others share',
+  (judgement) => {
+    const share = shares([WELL, WELL, WELL, WELL], ([first, ...others]) => {
+      for (let count = 0; count < 5; count += 1) tried(first, judgement);
+      for (const other of others) tried(other, 'served');
+    });
+    expect(share(0)).toBe(0);
+    expect(Math.min(share(1), share(2), share(3))).toBeGreaterThan(0.25);
+  },
+);
+
+test('a node whose engine failed for one model still serves another', () => {
+  const { members, view } = fleet([WELL]);
+  for (let count = 0; count < 5; count += 1) tried(view.links.get('nod_0'), 'engine failed');
+  const stats = view.links.get('nod_0')?.stats;
+  expect([stats?.healthy('m', NOW), stats?.healthy('other', NOW)]).toEqual([false, true]);
+  // The only one there is serves on: a pool is never dark for a judgement.
+  expect(pick(members, view, seeded(1))?.by).toBe('spared');
+});
+
+test.each(['unjudged', 'busy'] as const)('however often a try is %s, nothing is ejected', (judgement) => {
+  const { view } = fleet([WELL]);
+  for (let count = 0; count < 50; count += 1) tried(view.links.get('nod_0'), judgement);
+  expect(view.links.get('nod_0')?.stats.healthy('m', NOW)).toBe(true);
+});
+
+test('where most are ejected, so many of them are used as keeps half of the pool in use', () => {
+  const share = shares(
+    Array.from({ length: 10 }, () => WELL),
+    (links) => {
+      for (const link of links.slice(2)) for (let count = 0; count < 5; count += 1) tried(link, 'engine failed');
+    },
+  );
+  expect(share(0) + share(1)).toBeGreaterThan(0.35);
+  expect(share(0) + share(1)).toBeLessThan(0.45);
+});
+
+test('after its time an ejected node is tried with one request, and not by a retry', () => {
+  const { members, view } = fleet([WELL, WELL, WELL]);
+  const link = view.links.get('nod_0');
+  for (let count = 0; count < 5; count += 1) tried(link, 'engine failed', 10, 5_000);
+  expect(pick(members, { ...view, tried: ['nod_1'] }, seeded(1))?.by).not.toBe('trial');
+  const trial = pick(members, view, seeded(1));
+  expect([trial?.by, trial?.chosen.member.node]).toEqual(['trial', 'nod_0']);
+  if (link !== undefined) new TriedNode(link.stats, 'm', true, NOW);
+  expect(pick(members, view, seeded(1))?.by).toBe('score');
+});
+
+test('the slower of two gets less, and one of which nothing is known is neither fast nor slow', () => {
+  const slow = shares([WELL, WELL], ([first, second]) => {
+    tried(first, 'served', 500);
+    tried(second, 'served', 50);
+  });
+  expect([slow(0), slow(1)]).toEqual([0, 1]);
+  const fresh = shares([WELL, WELL], ([first]) => tried(first, 'served', 50));
+  expect(fresh(0)).toBeGreaterThan(0.4);
+  expect(fresh(0)).toBeLessThan(0.6);
+});
+
+test('a node that hangs is slow before its first answer is', () => {
+  const share = shares([WELL, WELL], ([first, second]) => {
+    for (const link of [first, second]) tried(link, 'served', 50);
+    if (first !== undefined) new TriedNode(first.stats, 'm', true, NOW - 3_000);
+  });
+  expect(share(0)).toBe(0);
+});
+
+const load = (changes: Partial<EngineLoad>): EngineLoad => ({
+  models: ['m'],
+  running: 0,
+  waiting: 0,
+  kvCacheUsed: null,
+  ...changes,
+});
+
+test.each([
+  ['requests that came another way', load({ running: 4, waiting: 3 })],
+  ['a KV cache that is nearly full', load({ kvCacheUsed: 0.99 })],
+])('an engine that reports %s is avoided, until the report is old', (_what, reported) => {
+  const after = (agoMs: number) =>
+    shares([WELL, WELL], ([first, second]) => {
+      for (const link of [first, second]) tried(link, 'served', 50);
+      first?.stats.reported([reported], NOW - agoMs);
+    })(0);
+  expect(after(0)).toBe(0);
+  expect(after(15_001)).toBeGreaterThan(0.4);
 });

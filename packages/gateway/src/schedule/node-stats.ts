@@ -1,0 +1,145 @@
+/**
+ * What this gateway has seen of one node, told apart into the node (its link, its agent) and the engine behind each of
+ * its models. It outlives a link, so that a node cannot leave its record behind by dialling anew.
+ */
+import type { EngineLoad } from '@subcloud/contract/link';
+import { Health } from './health.ts';
+import { PeakEwma } from './peak-ewma.ts';
+
+/** Models of a node that are told apart; beyond it they share one record. */
+const MAX_MODELS = 256;
+/** What an agent said of its engines counts for this long. */
+const REPORT_VALID_MS = 15_000;
+
+/** What ended a try says of who: `busy` is a refusal of load, `unjudged` says nothing of the node. */
+export type Judgement = 'served' | 'node failed' | 'engine failed' | 'busy' | 'unjudged';
+
+/** A failure counts as an answer that took this long, and at least twice what answers took. */
+const FAILURE_MS = 5_000;
+const BUSY_MS = 1_000;
+
+/** Time to the first byte of one kind of answers. */
+export class Latency {
+  readonly seen = new PeakEwma();
+  #waiting = 0;
+  #silentSinceMs = 0;
+
+  /** Null where nothing was ever seen. While somebody waits, silence counts: a node that hangs is slow before it answers. */
+  at(nowMs: number): number | null {
+    if (!this.seen.known) return null;
+    return Math.max(this.seen.at(nowMs), this.#waiting === 0 ? 0 : nowMs - this.#silentSinceMs);
+  }
+
+  sent(nowMs: number): void {
+    if (this.#waiting === 0) this.#silentSinceMs = nowMs;
+    this.#waiting += 1;
+  }
+
+  /** A first byte came, or will not. */
+  settled(nowMs: number): void {
+    this.#waiting -= 1;
+    this.#silentSinceMs = nowMs;
+  }
+}
+
+export class ModelStats {
+  readonly health = new Health();
+  readonly #streamed = new Latency();
+  /** Of answers that come whole: they take as long as they are. */
+  readonly #whole = new Latency();
+
+  latency(stream: boolean): Latency {
+    return stream ? this.#streamed : this.#whole;
+  }
+}
+
+export class NodeStats {
+  readonly health = new Health();
+  readonly #models = new Map<string, ModelStats>();
+  readonly #others = new ModelStats();
+  #load: { readonly byModel: ReadonlyMap<string, EngineLoad>; readonly atMs: number } | undefined;
+
+  of(model: string): ModelStats {
+    const known = this.#models.get(model);
+    if (known !== undefined) return known;
+    if (this.#models.size >= MAX_MODELS) return this.#others;
+    const made = new ModelStats();
+    this.#models.set(model, made);
+    return made;
+  }
+
+  reported(loads: readonly EngineLoad[], nowMs: number): void {
+    const byModel = new Map<string, EngineLoad>();
+    for (const load of loads) for (const model of load.models) byModel.set(model, load);
+    this.#load = { byModel, atMs: nowMs };
+  }
+
+  /** Of the engine behind a model, where its agent said something lately. */
+  load(model: string, nowMs: number): EngineLoad | undefined {
+    return this.#load === undefined || nowMs - this.#load.atMs > REPORT_VALID_MS
+      ? undefined
+      : this.#load.byModel.get(model);
+  }
+
+  /** Out, and due to be tried with one request. */
+  trialDue(model: string, nowMs: number): boolean {
+    return (this.health.ejected || this.of(model).health.ejected) && this.healthy(model, nowMs);
+  }
+
+  /** Whether a request may be sent to that model of it for its own sake. */
+  healthy(model: string, nowMs: number): boolean {
+    return this.health.healthy(nowMs) && this.of(model).health.healthy(nowMs);
+  }
+}
+
+/** One try, from dispatch to judgement. Every method may be called once; `ended` must be. */
+export class TriedNode {
+  readonly #node: NodeStats;
+  readonly #model: ModelStats;
+  readonly #latency: Latency;
+  readonly #sentMs: number;
+  #answered = false;
+
+  constructor(node: NodeStats, model: string, stream: boolean, nowMs: number) {
+    this.#node = node;
+    this.#model = node.of(model);
+    this.#latency = this.#model.latency(stream);
+    this.#sentMs = nowMs;
+    node.health.sent(nowMs);
+    this.#model.health.sent(nowMs);
+    this.#latency.sent(nowMs);
+  }
+
+  firstByte(nowMs: number): void {
+    this.#answered = true;
+    this.#latency.settled(nowMs);
+    const isBack = this.#node.health.ejected || this.#model.health.ejected;
+    this.#latency.seen[isBack ? 'restart' : 'observe'](nowMs - this.#sentMs, nowMs);
+  }
+
+  ended(judgement: Judgement, nowMs: number): void {
+    if (!this.#answered) this.#latency.settled(nowMs);
+    const { seen } = this.#latency;
+    switch (judgement) {
+      case 'served':
+        this.#node.health.succeeded(nowMs);
+        return this.#model.health.succeeded(nowMs);
+      case 'node failed':
+        this.#node.health.failed(nowMs);
+        this.#model.health.unjudged();
+        return seen.observe(Math.max(FAILURE_MS, 2 * seen.at(nowMs)), nowMs);
+      case 'engine failed':
+        // Its agent answered: the node itself is well.
+        this.#node.health.succeeded(nowMs);
+        this.#model.health.failed(nowMs);
+        return seen.observe(Math.max(FAILURE_MS, 2 * seen.at(nowMs)), nowMs);
+      case 'busy':
+        this.#node.health.succeeded(nowMs);
+        this.#model.health.unjudged();
+        return seen.observe(Math.max(BUSY_MS, seen.at(nowMs)), nowMs);
+      case 'unjudged':
+        this.#node.health.unjudged();
+        return this.#model.health.unjudged();
+    }
+  }
+}
