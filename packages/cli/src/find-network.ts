@@ -1,11 +1,12 @@
 /**
  * Which network a command speaks to, and as whom: flags, else the environment, else the network that `subcloud up` runs
- * from the data folder. A credential that was found locally goes to the local network only.
+ * from the data folder, else the one that was signed in to last; as the account that is signed in there, if one is. A credential that was found locally goes to the local network only.
  */
 import { join } from 'node:path';
 import { readFileIfPresent } from '@subcloud/kit/files';
 import * as z from 'zod';
 import { CliError } from './cli-error.ts';
+import { findLogin } from './logins.ts';
 
 export interface NetworkFlags {
   readonly url?: string | undefined;
@@ -46,6 +47,7 @@ export const localCredentials = z.object({
   adminToken: z.string().min(1),
   apiKey: z.string().min(1),
   principal: z.string(),
+  networkId: z.string().optional(),
 });
 export type LocalCredentials = z.infer<typeof localCredentials>;
 
@@ -58,20 +60,25 @@ export function findNetwork(
   flags: NetworkFlags,
   env: Readonly<Record<string, string | undefined>>,
   purpose: Purpose,
+  { ignoreLogin = false }: { readonly ignoreLogin?: boolean } = {},
 ): FoundNetwork {
   const dataDir = flags.data ?? given(env, 'SUBCLOUD_DATA') ?? DEFAULT_DATA_DIR;
   const local = readJsonFile(stateFile(dataDir), upState);
-  const url = flags.url ?? given(env, 'SUBCLOUD_URL') ?? local?.url;
+  const url = flags.url ?? given(env, 'SUBCLOUD_URL') ?? local?.url ?? findLogin(env, undefined)?.url;
   if (url === undefined) {
     throw new CliError({
       code: 'client.no_network',
       message: `No network is named, and none was started from ${dataDir}.`,
-      next: 'Pass --url (or set SUBCLOUD_URL), or start one here with `subcloud up`.',
+      next: 'Pass --url (or set SUBCLOUD_URL), sign in with `subcloud login`, or start one here with `subcloud up`.',
     });
   }
   const isLocal = local !== undefined && sameAddress(local.url, url);
   const token = flags.token ?? given(env, 'SUBCLOUD_TOKEN');
-  const credentials = isLocal && token === undefined ? localCredentialsIn(dataDir) : undefined;
+  const found = isLocal && token === undefined ? localCredentialsIn(dataDir) : undefined;
+  const login = token !== undefined || ignoreLogin ? undefined : findLogin(env, url);
+  // A network that was started anew here is another one, at the same address: what was kept for the old one is not sent to it.
+  const signedIn = found?.networkId !== undefined && login?.networkId !== found.networkId ? undefined : login;
+  const credentials = signedIn === undefined ? found : undefined;
   const pin = flags.pin ?? given(env, 'SUBCLOUD_PIN');
   if (pin !== undefined && !url.startsWith('https:')) {
     throw new CliError({
@@ -82,8 +89,10 @@ export function findNetwork(
   }
   return {
     url: checkedUrl(url),
-    credential: token ?? (purpose === 'control' ? credentials?.adminToken : credentials?.apiKey),
-    trustedKeySha256: pin === undefined ? ((isLocal ? local.tlsKeySha256 : null) ?? undefined) : parsePin(pin),
+    credential:
+      token ?? signedIn?.credential ?? (purpose === 'control' ? credentials?.adminToken : credentials?.apiKey),
+    trustedKeySha256:
+      pin === undefined ? ((isLocal ? local.tlsKeySha256 : login?.trustedKeySha256) ?? undefined) : parsePin(pin),
     local: credentials,
   };
 }

@@ -22,6 +22,7 @@ import { addDomainGet } from './commands/domain-get.ts';
 import { addDomainList } from './commands/domain-list.ts';
 import { addDomainSet } from './commands/domain-set.ts';
 import { addExplain } from './commands/explain.ts';
+import { identityNouns } from './commands/identity-commands.ts';
 import { addJoinTokenCreate } from './commands/join-token-create.ts';
 import { addJoinTokenList } from './commands/join-token-list.ts';
 import { addJoinTokenRevoke } from './commands/join-token-revoke.ts';
@@ -57,6 +58,12 @@ import { addSubcloudRollback } from './commands/subcloud-rollback.ts';
 import { addTokenCreate } from './commands/token-create.ts';
 import { addTokenList } from './commands/token-list.ts';
 import { addTokenRevoke } from './commands/token-revoke.ts';
+import { addLogin } from './commands/login.ts';
+import { addLogout } from './commands/logout.ts';
+import { addWhoami } from './commands/whoami.ts';
+import { addSubcloudDelegate } from './commands/subcloud-delegate.ts';
+import { addSubcloudReceive } from './commands/subcloud-receive.ts';
+import { addSubcloudTransfer } from './commands/subcloud-transfer.ts';
 import { addUp } from './commands/up.ts';
 import { addUsage } from './commands/usage.ts';
 import { createOutput } from './output.ts';
@@ -82,7 +89,17 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   [
     'subcloud',
     'Subclouds',
-    [addSubcloudList, addSubcloudGet, addSubcloudRevisions, addSubcloudDiff, addSubcloudRollback, addSubcloudDelete],
+    [
+      addSubcloudList,
+      addSubcloudGet,
+      addSubcloudRevisions,
+      addSubcloudDiff,
+      addSubcloudRollback,
+      addSubcloudDelegate,
+      addSubcloudTransfer,
+      addSubcloudReceive,
+      addSubcloudDelete,
+    ],
   ],
   ['domain', 'named places that manifests use', [addDomainList, addDomainGet, addDomainSet, addDomainDelete]],
   ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeAttest, addNodeRemove]],
@@ -97,6 +114,7 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['approval', 'requests that wait for you as the owner', approvalCommands],
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
+  ...identityNouns,
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
   ['key', 'account keys', [addKeyCreate, addKeyList, addKeyRevoke]],
   ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],
@@ -118,6 +136,9 @@ function createProgram(cli: Cli): Command {
     .showHelpAfterError('(`--help` shows what there is)');
   addUp(program, cli);
   addAgent(program, cli);
+  addLogin(program, cli);
+  addLogout(program, cli);
+  addWhoami(program, cli);
   addApply(program, cli);
   addPlan(program, cli);
   addExplain(program, cli);
