@@ -98,6 +98,19 @@ export const ERROR_CODES = {
     summary: 'The thing changed since it was read.',
     advice: 'Read it again and apply the change to the new revision.',
   },
+  'client.idempotency_key_reused': {
+    status: 422,
+    type: 'invalid_request_error',
+    summary: 'This Idempotency-Key was used for another request.',
+    advice: 'Use a new key for each request, and the same one only to send the same request again.',
+  },
+  'client.idempotency_in_doubt': {
+    status: 409,
+    type: 'conflict_error',
+    summary: 'A request with this Idempotency-Key has come first, and its answer is not there.',
+    advice:
+      'Where the message says so, send the same request again in a moment; else read the state before you decide.',
+  },
   'client.too_large': {
     status: 413,
     type: 'invalid_request_error',

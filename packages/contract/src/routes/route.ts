@@ -42,6 +42,13 @@ export const COMMON_ERRORS = [
   'platform.internal',
 ] as const satisfies readonly ErrorCodeName[];
 
+/** And these every route that changes something. */
+export const WRITE_ERRORS = [
+  'client.idempotency_in_doubt',
+  'client.idempotency_key_reused',
+  'client.revision_conflict',
+] as const satisfies readonly ErrorCodeName[];
+
 export type Routes = Readonly<Record<string, RouteSpec>>;
 export type InputOf<Spec extends RouteSpec> = (Spec['params'] extends z.ZodObject
   ? { readonly params: z.infer<Spec['params']> }

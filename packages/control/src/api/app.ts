@@ -12,9 +12,10 @@ import { withdrawalStatus } from '@subcloud/contract/routes/withdrawal-status';
 import { newId } from '@subcloud/kit/clock';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
-import { type Actor, type Who, identify } from '../access/actor.ts';
-import { permit, requireCredential } from '../access/authorise.ts';
-import { auditedWrites, isWrite } from '../audit/audited-writes.ts';
+import { type Who, identify } from '../access/actor.ts';
+import { requireCredential } from '../access/authorise.ts';
+import { isWrite } from '../audit/audited-writes.ts';
+import { type AnyHandler, routeAnswers } from './answer-route.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
 import type { AuditMirror } from '../backup/audit-mirror.ts';
@@ -92,11 +93,16 @@ export function createApi(options: {
     openapi,
   };
   const { loop, clock } = options;
-  const write = auditedWrites({ db: options.db, loop, clock });
+  const answerOf = routeAnswers({
+    context,
+    db: options.db,
+    loop,
+    clock,
+    handlers: handlers as unknown as Readonly<Record<string, AnyHandler>>,
+  });
 
   app.onError((error, c) => failure(c, error, log));
   for (const [name, spec] of Object.entries(controlRoutes) as [keyof typeof controlRoutes, RouteSpec][]) {
-    const handler = handlers[name] as (context: ApiContext, input: object, actor: Actor) => unknown;
     const limit = bodyLimit({
       maxSize: spec.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
       onError: (c) =>
@@ -120,23 +126,28 @@ export function createApi(options: {
       );
       const actor = { ...who, action: spec.action };
       requireCredential(loop.world, actor);
-      const clientAddress = clientAddressOf(c);
-      const request = { requestId, actor, action: spec.action, reason: reasonOf(c) };
-      const handle = async (handlerContext: ApiContext): Promise<unknown> => {
-        permit(loop.world, actor);
-        const input = {
+      const answer = await answerOf({
+        name,
+        actor,
+        requestId,
+        clientAddress: clientAddressOf(c),
+        reason: reasonOf(c),
+        path: c.req.path,
+        input: async () => ({
           ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
           ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
           ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
-        };
-        return handler(handlerContext, input, actor);
-      };
-      const output = isWrite(spec)
-        ? await write(request, c.req.path, (writing) => handle({ ...context, clientAddress, loop: writing }))
-        : await handle({ ...context, clientAddress });
+        }),
+        idempotencyKey: c.req.header('idempotency-key'),
+        credential: c.req.header('authorization') ?? '',
+        preconditions: { ifMatch: c.req.header('if-match'), ifNoneMatch: c.req.header('if-none-match') },
+        statusOf: (output) => withdrawalStatus(spec.status, spec.response, output),
+      });
       // What was done is known beside the database before anybody is told of it.
       if (isWrite(spec)) await options.mirror.caughtUp();
-      return c.json(output as object, withdrawalStatus(spec.status, spec.response, output));
+      if (answer.etag !== undefined) c.header('etag', answer.etag);
+      if (answer.replayed) c.header('idempotency-replayed', 'true');
+      return c.body(answer.body, answer.status as 200, { 'content-type': 'application/json' });
     });
   }
   app.route('/', accountPages({ ...context, db: options.db, loop, log }));

@@ -4,9 +4,11 @@
  */
 import { ERROR_CODES, type ErrorCodeName } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
-import { COMMON_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
+import { COMMON_ERRORS, WRITE_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
 import { carriesWithdrawal } from '@subcloud/contract/routes/withdrawal-status';
 import * as z from 'zod';
+import { isWrite } from '../audit/audited-writes.ts';
+import { readerOf } from './preconditions.ts';
 
 const errorEnvelope = z.strictObject({
   error: z.strictObject({
@@ -55,7 +57,7 @@ function operation(name: string, route: RouteSpec): Json {
     summary: route.summary,
     tags: [route.action.split('.')[0] ?? ''],
     ...(takesCredential ? { security: [{ bearer: [] }] } : {}),
-    parameters: [...parameters('path', route.params), ...parameters('query', route.query)],
+    parameters: [...parameters('path', route.params), ...parameters('query', route.query), ...headerParameters(route)],
     ...(route.body === undefined
       ? {}
       : { requestBody: { required: true, content: json(schemaOf(route.body, 'input')) } }),
@@ -64,7 +66,7 @@ function operation(name: string, route: RouteSpec): Json {
       ...(carriesWithdrawal(route.response)
         ? { 202: { description: UNCONFIRMED, content: json(schemaOf(route.response, 'output')) } }
         : {}),
-      ...errorResponses(route.errors),
+      ...errorResponses([...route.errors, ...(isWrite(route) ? WRITE_ERRORS : [])]),
     },
   };
 }
@@ -97,6 +99,24 @@ function errorResponses(own: readonly ErrorCodeName[]): Record<string, Json> {
 
 function json(schema: Json): Json {
   return { 'application/json': { schema } };
+}
+
+/** What the general rules of the API take of a write. */
+function headerParameters(route: RouteSpec): Json[] {
+  if (!isWrite(route)) return [];
+  const header = (name: string, description: string, maxLength: number): Json => ({
+    name,
+    in: 'header',
+    required: false,
+    description,
+    schema: { type: 'string', maxLength },
+  });
+  const checkable = route.method !== 'post' && readerOf(route) !== undefined;
+  return [
+    header('idempotency-key', 'The same request sent again with its key gets the same answer and does nothing.', 255),
+    header('x-subcloud-reason', 'Why, for the audit log; percent-encoded.', 4_608),
+    ...(checkable ? [header('if-match', 'The etag that was read; 412 where it is no longer that.', 1_024)] : []),
+  ];
 }
 
 /** Shared by the document and the readable reference. */

@@ -5,6 +5,7 @@ import type { Clock } from '@subcloud/kit/clock';
 import { actorName } from '../access/actor.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
+import { Replayed } from '../api/idempotency.ts';
 import { appendAudit } from './append.ts';
 import { type AuditedRequest, type WriteLoop, auditedLoop } from './audited.ts';
 import { createRefusalBudget } from './refusal-budget.ts';
@@ -56,7 +57,9 @@ export function auditedWrites({ db, loop, clock }: { db: Database; loop: Loop; c
       }
       throw error;
     }
-    if (!audited.written()) throw new Error(`${request.action} has answered without a change for the audit log`);
+    // A repeated answer is that of a change that has its entry already.
+    if (!audited.written() && !(output instanceof Replayed))
+      throw new Error(`${request.action} has answered without a change for the audit log`);
     return output;
   };
 }

@@ -31,6 +31,8 @@ export interface AuditedRequest {
   readonly actor: Actor;
   readonly action: string;
   readonly reason: string | null;
+  /** Runs first in the transaction of the change: what must hold for it. */
+  readonly guard?: ((tx: Transaction) => Promise<void>) | undefined;
 }
 
 export interface WriteLoop extends Pick<Loop, 'world'> {
@@ -52,6 +54,8 @@ export function auditedLoop(
       world: loop.world,
       async change(work) {
         const done = await loop.change(async (tx) => {
+          // Of a request that changes twice the first change is the one that was asked for.
+          if (!written) await request.guard?.(tx);
           const change = await work(tx);
           await appendAudit(tx, entryOf(request, change.audit, clock.nowMs()));
           return change;

@@ -225,6 +225,14 @@ export interface Schema {
     action: GeneratedAlways<string>;
     subject: GeneratedAlways<string>;
   };
+  idempotency_keys: {
+    id: string;
+    fingerprint: string;
+    request_id: string;
+    created_at: number;
+    status: number | null;
+    answer: Buffer | null;
+  };
   audit_seals: {
     sequence: ColumnType<number, number, never>;
     document: JSONColumnType<object, string, never>;
