@@ -1,4 +1,4 @@
-import { ApiError } from './api-error.ts';
+import { type Fields, booleanIn, numberIn, objectAt, refused, textIn } from './request-fields.ts';
 import type { ChatMessage, GenerationRequest } from './text-model.ts';
 
 /** A checked body of `POST /v1/chat/completions`. */
@@ -9,12 +9,16 @@ export interface ChatRequest extends GenerationRequest {
   readonly includeUsage: boolean;
 }
 
+/** A checked body of `POST /v1/completions`. */
+export interface CompletionRequest extends ChatRequest {
+  /** Continued as it stands, without a template. */
+  readonly prompt: string;
+}
+
 const maxMessages = 1_000;
 const maxStopSequences = 4;
 const maxStopLength = 256;
 const maxTopLogprobs = 20;
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Reads a body the way OpenAI's API defines it. Fields that this engine does not know are ignored, as other engines do; a field that
@@ -33,16 +37,47 @@ export function parseChatRequest(body: unknown): ChatRequest {
   const topLogprobs = numberIn(fields, 'top_logprobs', 0, maxTopLogprobs, true);
   const logprobs = booleanIn(fields, 'logprobs') ?? false;
   if (topLogprobs !== undefined && !logprobs) throw refused('top_logprobs', 'it needs logprobs: true');
+  return {
+    ...samplingIn(fields),
+    messages: messagesIn(fields),
+    maxTokens: numberIn(fields, 'max_completion_tokens', 1, 1e9, true) ?? numberIn(fields, 'max_tokens', 1, 1e9, true),
+    topLogprobs: logprobs ? (topLogprobs ?? 0) : undefined,
+  };
+}
+
+const defaultCompletionTokens = 16;
+
+/** The same for completions, whose `logprobs` this engine does not give. */
+export function parseCompletionRequest(body: unknown): CompletionRequest {
+  const fields = objectAt(body, 'The body');
+  for (const name of ['n', 'best_of']) {
+    if ((numberIn(fields, name, 1, 128, true) ?? 1) !== 1)
+      throw refused(name, 'this engine gives one answer a request');
+  }
+  for (const name of ['logprobs', 'suffix']) {
+    if ((fields[name] ?? undefined) !== undefined) throw refused(name, 'this engine does not do that');
+  }
+  if (booleanIn(fields, 'echo') === true) throw refused('echo', 'this engine does not do that');
+  const { prompt } = fields;
+  const only: unknown = Array.isArray(prompt) && prompt.length === 1 ? prompt[0] : prompt;
+  if (typeof only !== 'string' || only === '') throw refused('prompt', 'it must be one text');
+  return {
+    ...samplingIn(fields),
+    prompt: only,
+    messages: [],
+    maxTokens: numberIn(fields, 'max_tokens', 1, 1e9, true) ?? defaultCompletionTokens,
+    topLogprobs: undefined,
+  };
+}
+
+function samplingIn(fields: Fields) {
   const streamOptions = fields['stream_options'] ?? undefined;
   return {
     model: textIn(fields, 'model'),
-    messages: messagesIn(fields),
-    maxTokens: numberIn(fields, 'max_completion_tokens', 1, 1e9, true) ?? numberIn(fields, 'max_tokens', 1, 1e9, true),
     temperature: numberIn(fields, 'temperature', 0, 2) ?? 1,
     topP: numberIn(fields, 'top_p', 0, 1) ?? 1,
     seed: numberIn(fields, 'seed', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, true),
     stop: stopIn(fields),
-    topLogprobs: logprobs ? (topLogprobs ?? 0) : undefined,
     stream: booleanIn(fields, 'stream') ?? false,
     includeUsage:
       streamOptions !== undefined && (booleanIn(objectAt(streamOptions, 'stream_options'), 'include_usage') ?? false),
@@ -88,32 +123,4 @@ function stopIn(fields: Fields): string[] {
     if (typeof entry === 'string' && entry.length > 0 && entry.length <= maxStopLength) return entry;
     throw refused('stop', `a sequence is a text of 1 to ${maxStopLength} characters`);
   });
-}
-
-function objectAt(value: unknown, name: string): Fields {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw new ApiError(400, `${name} must be a JSON object.`, { code: 'invalid_value' });
-}
-
-function textIn(fields: Fields, name: string): string {
-  const value = fields[name];
-  if (typeof value === 'string' && value !== '') return value;
-  throw refused(name, 'it must be a text');
-}
-
-function booleanIn(fields: Fields, name: string): boolean | undefined {
-  const value = fields[name] ?? undefined;
-  if (value === undefined || typeof value === 'boolean') return value;
-  throw refused(name, 'it must be true or false');
-}
-
-function numberIn(fields: Fields, name: string, min: number, max: number, whole = false): number | undefined {
-  const value = fields[name] ?? undefined;
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
-  throw refused(name, `it must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
-}
-
-function refused(param: string, why: string): ApiError {
-  return new ApiError(400, `Invalid '${param}': ${why}.`, { code: 'invalid_value', param });
 }

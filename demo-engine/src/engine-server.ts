@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ApiError } from './api-error.ts';
 import { answerChat } from './chat-endpoint.ts';
-import { parseChatRequest } from './chat-request.ts';
+import { parseChatRequest, parseCompletionRequest } from './chat-request.ts';
+import { answerCompletion } from './completion-endpoint.ts';
+import type { EmbeddingModel } from './embedding-model.ts';
+import { answerEmbeddings } from './embeddings-endpoint.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { TextModel } from './text-model.ts';
 
@@ -12,22 +15,27 @@ const stalledSocketMs = 60_000;
 const retryAfterSeconds = 1;
 
 /**
- * An inference engine as far as its neighbours can see: the two paths of OpenAI's API that a chat model needs, and its errors.
+ * An inference engine as far as its neighbours can see: the paths of OpenAI's API that a text model needs, and its errors.
  * It checks no keys, so it must listen on loopback, where the agent is its only caller.
  */
-export function createEngineServer(model: TextModel, nowMs: () => number): Server {
+export function createEngineServer(model: TextModel, nowMs: () => number, embeddings?: EmbeddingModel): Server {
   const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
     // A connection that falls idle while the server is closing would keep it from closing.
     response.once('close', () => setImmediate(() => server.listening || server.closeIdleConnections()));
-    answer(model, request, response, nowMs).catch((error: unknown) => refuse(request, response, error));
+    answer({ model, embeddings }, request, response, nowMs).catch((error: unknown) => refuse(request, response, error));
   });
   server.maxConnections = maxConnections;
   server.timeout = stalledSocketMs;
   return server;
 }
 
+interface Models {
+  readonly model: TextModel;
+  readonly embeddings: EmbeddingModel | undefined;
+}
+
 async function answer(
-  model: TextModel,
+  { model, embeddings }: Models,
   request: IncomingMessage,
   response: ServerResponse,
   nowMs: () => number,
@@ -36,7 +44,17 @@ async function answer(
   switch (path) {
     case '/v1/models':
       requireMethod(request, 'GET');
-      return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(modelList(model)));
+      return void response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify(modelList({ model, embeddings })));
+    case '/v1/completions':
+      requireMethod(request, 'POST');
+      return answerCompletion(model, parseCompletionRequest(await readJsonBody(request)), response, nowMs);
+    case '/v1/embeddings':
+      requireMethod(request, 'POST');
+      if (embeddings === undefined)
+        throw new ApiError(404, 'This engine makes no embeddings.', { code: 'unknown_path' });
+      return answerEmbeddings(embeddings, await readJsonBody(request), response);
     case '/v1/chat/completions':
       requireMethod(request, 'POST');
       return answerChat(model, parseChatRequest(await readJsonBody(request)), response, nowMs);
@@ -51,15 +69,10 @@ function requireMethod(request: IncomingMessage, method: string): void {
 }
 
 /** `max_model_len` is how vLLM tells the context's length; agents read it there. */
-function modelList(model: TextModel): object {
-  const entry = {
-    id: model.id,
-    object: 'model',
-    created: 0,
-    owned_by: 'subcloud',
-    max_model_len: model.maxContextTokens,
-  };
-  return { object: 'list', data: [entry] };
+function modelList({ model, embeddings }: Models): object {
+  const entry = (id: string, more: object) => ({ id, object: 'model', created: 0, owned_by: 'subcloud', ...more });
+  const text = entry(model.id, { max_model_len: model.maxContextTokens });
+  return { object: 'list', data: embeddings === undefined ? [text] : [text, entry(embeddings.id, {})] };
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {

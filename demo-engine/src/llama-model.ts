@@ -41,14 +41,14 @@ export async function loadLlamaModel(id: string, modelPath: string): Promise<Tex
     id,
     maxContextTokens,
     async *generate(request, signal) {
-      const prompt = renderPrompt(request.messages);
+      const prompt = request.prompt === undefined ? renderPrompt(request.messages) : rawPrompt(model, request.prompt);
       // The last place belongs to the token that ends the answer.
       const room = maxContextTokens - prompt.length - 1;
       if (room < 1) {
         throw new ApiError(
           400,
-          `The messages have ${prompt.length} tokens; this model reads at most ${maxContextTokens - 2}.`,
-          { code: 'context_length_exceeded', param: 'messages' },
+          `The prompt has ${prompt.length} tokens; this model reads at most ${maxContextTokens - 2}.`,
+          { code: 'context_length_exceeded', param: request.prompt === undefined ? 'messages' : 'prompt' },
         );
       }
       using turn = await pool.acquire(signal);
@@ -75,6 +75,11 @@ function promptRenderer(model: LlamaModel): (messages: readonly ChatMessage[]) =
     const { contextText } = wrapper.generateContextState({ chatHistory });
     return [...beginning, ...contextText.tokenize(model.tokenizer), ...model.tokenize(prefill, false)];
   };
+}
+
+function rawPrompt(model: LlamaModel, text: string): Token[] {
+  const beginning = model.tokens.shouldPrependBosToken && model.tokens.bos !== null ? [model.tokens.bos] : [];
+  return [...beginning, ...model.tokenize(text, false)];
 }
 
 function historyItem(message: ChatMessage): ChatHistoryItem {

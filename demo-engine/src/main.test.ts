@@ -60,7 +60,42 @@ describe.runIf(isInstalled)('the demo engine', () => {
     const completion = await create({});
     expect(contentOf(completion)).toBe('The capital of France is Paris.');
     expect(completion.choices[0]?.finish_reason).toBe('stop');
-    expect((await client.models.list()).data.map((entry) => entry.id)).toEqual([model]);
+    expect((await client.models.list()).data.map((entry) => entry.id)).toEqual([model, 'subcloud-demo-embedding']);
+  });
+
+  test('continues a prompt as it stands, streamed and not', async () => {
+    const prompt = 'The capital of';
+    const request = { model, prompt, temperature: 0, max_tokens: 12, stop: ['\n'] };
+    const whole = await client.completions.create(request);
+    expect(whole).toMatchObject({ object: 'text_completion', usage: { completion_tokens: expect.any(Number) } });
+    let streamed = '';
+    for await (const { choices } of await client.completions.create({ ...request, stream: true }))
+      streamed += choices[0]?.text ?? '';
+    expect(streamed).toBe(whole.choices[0]?.text);
+    expect(streamed.length).toBeGreaterThan(3);
+    await expect(client.completions.create({ ...request, best_of: 2 })).rejects.toMatchObject({ status: 400 });
+  });
+
+  test('embeds texts so that what means alike lies close, in both encodings', async () => {
+    const input = ['The capital of France is Paris.', 'Paris is a city in France.', 'I like bananas.'];
+    const embed = (encoding_format: 'float' | 'base64') =>
+      client.embeddings.create({ model: 'subcloud-demo-embedding', input, encoding_format });
+    const { data, usage } = await embed('float');
+    const [france, paris, bananas] = data.map(({ embedding }) => embedding);
+    if (france === undefined || paris === undefined || bananas === undefined) throw new Error('three were asked for');
+    const dot = (a: readonly number[], b: readonly number[]) =>
+      a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
+    expect(france).toHaveLength(512);
+    expect(dot(france, france)).toBeCloseTo(1, 4);
+    expect(dot(france, paris)).toBeGreaterThan(dot(france, bananas) + 0.3);
+    expect(usage.prompt_tokens).toBeGreaterThan(10);
+    // Left to itself the client asks for base64 and decodes it.
+    const [decoded] = (await client.embeddings.create({ model: 'subcloud-demo-embedding', input })).data;
+    decoded?.embedding.forEach((value, at) => expect(value).toBeCloseTo(france[at] ?? 2, 5));
+    await expect(client.embeddings.create({ model, input })).rejects.toMatchObject({ status: 404 });
+    await expect(
+      embed('float').then(() => client.embeddings.create({ model: 'subcloud-demo-embedding', input: [] })),
+    ).rejects.toMatchObject({ status: 400 });
   });
 
   test('continues an answer that was begun', async () => {

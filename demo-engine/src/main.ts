@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createEngineServer } from './engine-server.ts';
+import { energeticModel } from './energetic-model.ts';
 import { drain, endOfLife } from './lifetime.ts';
 import { loadLlamaModel } from './llama-model.ts';
 
@@ -12,7 +13,8 @@ const { values } = parseArgs({
 const end = endOfLife();
 const modelPath = fileURLToPath(new URL('../model/tiny-f16.gguf', import.meta.url));
 await using model = await loadLlamaModel('subcloud-demo', modelPath);
-const server = createEngineServer(model, () => performance.timeOrigin + performance.now());
+const embeddings = energeticModel('subcloud-demo-embedding');
+const server = createEngineServer(model, () => performance.timeOrigin + performance.now(), embeddings);
 server.listen({ host: values.host, port: Number(values.port) });
 await once(server, 'listening');
 const { address, port } = server.address() as AddressInfo;

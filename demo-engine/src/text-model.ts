@@ -6,6 +6,8 @@ export interface ChatMessage {
 
 /** What to write, and when to stop. All values are checked. */
 export interface GenerationRequest {
+  /** Continued as it stands, in place of messages. */
+  readonly prompt?: string;
   /** An assistant's message at the end is continued. */
   readonly messages: readonly ChatMessage[];
   /** As many as the context has room for if `undefined`. */

@@ -117,6 +117,12 @@ export const ERROR_CODES = {
     summary: 'The body is larger than this route takes.',
     advice: 'Send less; the message names the limit.',
   },
+  'client.unsupported_operation': {
+    status: 400,
+    type: 'invalid_request_error',
+    summary: 'The model is not served in this way.',
+    advice: 'Use a path that its engine offers, or another model: embeddings need an embedding model.',
+  },
   'client.unsupported_media_type': {
     status: 415,
     type: 'invalid_request_error',

@@ -11,6 +11,8 @@ export interface InferencePath {
 
 export const INFERENCE_PATHS = [
   { method: 'POST', path: '/v1/chat/completions', forwarded: true },
+  { method: 'POST', path: '/v1/completions', forwarded: true },
+  { method: 'POST', path: '/v1/embeddings', forwarded: true },
   { method: 'GET', path: '/v1/models', forwarded: false },
 ] as const satisfies readonly InferencePath[];
 

@@ -118,6 +118,10 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
     response.on('close', () => left.abort(new Error('the caller left')));
     const body = await readChatBody(request, { play, clock, maxBytes: MAX_BODY_BYTES, signal: left.signal });
     Object.assign(record, body, { requestId: record.requestId ?? body.requestId });
+    if (path === '/v1/completions' || path === '/v1/embeddings') {
+      json(response, 404, { error: { message: `no ${path} here` } });
+      return;
+    }
     if (path !== '/v1/chat/completions' || request.method !== 'POST') {
       // Whatever else engines offer (deleting models, unloading, metrics): that it was reached is what matters.
       json(response, 200, { reached: path });

@@ -1,5 +1,5 @@
 /**
- * Installs what the demo engine needs, on demand: its packages are too large for everybody's `npm ci` (83 MB), and wanted only where a
+ * Installs what the demo engine needs, on demand: its packages are too large for everybody's `npm ci` (115 MB), and wanted only where a
  * network starts without machines.
  *
  * Everything is installed into a folder beside its place and moved there when it is complete. So a killed install leaves nothing that a
@@ -52,7 +52,7 @@ export async function ensureDemoEngine(options: EnsureDemoEngineOptions): Promis
     await writeFile(join(unfinished, 'package.json'), files.manifest);
     await writeFile(join(unfinished, 'package-lock.json'), files.lock);
     await copyFile(join(folder, '.npmrc'), join(unfinished, '.npmrc'));
-    onProgress('Installing the demo engine (83 MB, only this time)', 0);
+    onProgress('Installing the demo engine (115 MB, only this time)', 0);
     await runNpmCi({
       folder: unfinished,
       expectedPackages: countInstalled(files.lock),

@@ -31,7 +31,7 @@ export function docsPage(version: string): string {
   );
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Subcloud API</title><style>${STYLE}</style>
 <h1>Subcloud ${escape(version)}</h1>
-<p>Inference is OpenAI-compatible: <code>POST /v1/chat/completions</code> and <code>GET /v1/models</code> in the pool of your key or token, the same below <code>/s/NAME</code> in the pool NAME.
+<p>Inference is OpenAI-compatible: <code>POST /v1/chat/completions</code>, <code>/v1/completions</code>, <code>/v1/embeddings</code> and <code>GET /v1/models</code> in the pool of your key or token, the same below <code>/s/NAME</code> in the pool NAME.
 Everything else is below; as a document: <a href="/api/v1/openapi.json">OpenAPI 3.1</a>. Send <code>authorization: Bearer …</code> with an account key or the admin token.</p>
 ${sections.join('\n')}
 <h2 id="errors">Errors</h2><table>${Object.entries(ERROR_CODES)

@@ -18,6 +18,7 @@ import { clientAddress } from '../front/client-address.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import { type RequestIdentity, identify } from './identify.ts';
 import { type HeldBody, readBody } from './read-body.ts';
+import { refuseUnsupported } from './refuse-unsupported.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { resolvePool } from './resolve-pool.ts';
 import { LARGE_BODY_BYTES, scanBody, scanLargeBody } from './scan-body.ts';
@@ -60,6 +61,7 @@ export async function handleInference(
     const poolId = admission.pool.id;
     const input = { identity, caller, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
+    refuseUnsupported(path, served);
     await conclude(deps, identity, response, served, trace);
   } catch (error) {
     const appError = AppError.from(error);

@@ -46,7 +46,9 @@ function parseUsage(text: string): TokenCounts | undefined {
     return undefined;
   }
   const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = value as Record<string, unknown>;
-  return isCount(promptTokens) && isCount(completionTokens) ? { promptTokens, completionTokens } : undefined;
+  // Embeddings have no completion, and their usage does not name one.
+  const completed = completionTokens ?? 0;
+  return isCount(promptTokens) && isCount(completed) ? { promptTokens, completionTokens: completed } : undefined;
 }
 
 function isCount(value: unknown): value is number {
