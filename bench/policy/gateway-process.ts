@@ -10,6 +10,7 @@ import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { silentLog } from '@subcloud/kit/log';
 import type { TableChange } from '../../packages/gateway/src/table/routing-table.ts';
 import { controlClient } from '../../packages/gateway/src/watch/control-client.ts';
+import { socketTransport } from '../../packages/gateway/src/watch/control-transport.ts';
 import { controlTime } from '../../packages/gateway/src/watch/control-time.ts';
 import { createLease } from '../../packages/gateway/src/watch/lease.ts';
 import { startReports } from '../../packages/gateway/src/watch/reports.ts';
@@ -33,11 +34,11 @@ export type Command = { readonly id: number } & (
   | { readonly type: 'stall' }
 );
 
-const [socket = '', networkId = '', nodeCount = '0', subcloudCount = '0'] = process.argv.slice(2);
+const [folder = '', networkId = '', nodeCount = '0', subcloudCount = '0'] = process.argv.slice(2);
 const size = sizeOf(Number(nodeCount), Number(subcloudCount));
 const clock = systemClock;
 const common = {
-  control: controlClient(socket),
+  control: controlClient(socketTransport(folder)),
   gatewayId: 'gw_bench',
   boot: `b${process.pid}`,
   clock,

@@ -80,7 +80,7 @@ async function measure(size: Size): Promise<Measured> {
     await writeFleet(databaseUrl, size, Date.now());
     control = await startControl(dataDir, databaseUrl);
     say(`first start on the fleet: ${round(control.readyMs)} ms`);
-    using gateway = startGateway(join(dataDir, 'run', 'gateways.sock'), networkId, nodes, subclouds);
+    using gateway = startGateway(join(dataDir, 'run'), networkId, nodes, subclouds);
     const members = membersOf(size);
     say(`waiting for ${members} memberships`);
     await gateway.ask({ type: 'members', atLeast: members });

@@ -61,8 +61,8 @@ export interface StartedGateway extends Disposable {
   stall(): Promise<{ readonly ms: number; readonly cpuMs: number }>;
 }
 
-export function startGateway(socket: string, networkId: string, nodes: number, subclouds: number): StartedGateway {
-  const child = fork(GATEWAY, [socket, networkId, String(nodes), String(subclouds)], { execArgv: gatewayFlags() });
+export function startGateway(folder: string, networkId: string, nodes: number, subclouds: number): StartedGateway {
+  const child = fork(GATEWAY, [folder, networkId, String(nodes), String(subclouds)], { execArgv: gatewayFlags() });
   const answers = new Map<number, (answer: Answer) => void>();
   child.on('message', (answer: Answer) => {
     answers.get(answer.id)?.(answer);

@@ -2,6 +2,7 @@
 import type { Action } from '@subcloud/contract/routes/actions';
 import type { Role } from '@subcloud/control/access/rights';
 import type { ControlRouteName } from '@subcloud/contract/routes/control';
+import { registeredGateway } from '@subcloud/testkit/registered-gateway';
 import { claimDocument, enrolment, type Fixture, manifestText, type Things } from './fixture.ts';
 import { ACCOUNT_CALLS } from './calls-accounts.ts';
 import { PEOPLE_CALLS } from './calls-people.ts';
@@ -147,6 +148,18 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
     input: async ({ admin }, { owner }) => ({
       params: { id: (await admin.call('createJoinToken', { body: { operator: owner } })).id },
     }),
+  },
+
+  listGateways: { ...NETWORK, input: none },
+  removeGateway: {
+    ...NETWORK,
+    input: async ({ dataDir }) => ({ params: { id: await registeredGateway(dataDir) } }),
+  },
+  createGatewayToken: { ...NETWORK, input: () => ({ body: {} }) },
+  listGatewayTokens: { ...NETWORK, input: none },
+  revokeGatewayToken: {
+    ...NETWORK,
+    input: async ({ admin }) => ({ params: { id: (await admin.call('createGatewayToken', { body: {} })).id } }),
   },
 
   // Names are unique: that one is taken cannot be hidden from who would create it.

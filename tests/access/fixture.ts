@@ -36,6 +36,7 @@ export interface Things {
 export interface Fixture extends AsyncDisposable {
   readonly admin: Client;
   readonly as: (person: string) => Client;
+  readonly dataDir: string;
   readonly networkId: string;
   readonly hostCloud: string;
   readonly strangersNode: string;
@@ -130,6 +131,7 @@ export async function startFixture(): Promise<Fixture> {
   return {
     admin,
     as,
+    dataDir,
     networkId,
     hostCloud,
     strangersNode,

@@ -7,6 +7,7 @@ import type { ClientInputOf, RouteSpec } from '@subcloud/contract/routes/route';
 import { hashSecret, parseJoinToken } from '@subcloud/kit/secrets';
 import { generateSigningKey, signText } from '@subcloud/kit/signing';
 import type { TestNetwork, TestNode } from '@subcloud/testkit/test-network';
+import { registeredGateway } from '@subcloud/testkit/registered-gateway';
 import { attestingIn, seat } from './attesting.ts';
 import { peopleWrites } from './every-write-people.ts';
 
@@ -171,6 +172,9 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
     revokeJoinToken: async () => ({
       params: { id: (await admin.call('createJoinToken', { body: { operator: 'user:admin' } })).id },
     }),
+    createGatewayToken: () => Promise.resolve({ body: { name: fresh() } }),
+    revokeGatewayToken: async () => ({ params: { id: (await admin.call('createGatewayToken', { body: {} })).id } }),
+    removeGateway: async () => ({ params: { id: await registeredGateway(network.dataDir) } }),
     inviteMember: async () => ({ params: { name: await subcloud() }, body: { node: node.id } }),
     removeMember: async () => {
       const name = await subcloud();

@@ -2,6 +2,7 @@
  * Which network a command speaks to, and as whom: flags, else the environment, else the network that `subcloud up` runs
  * from the data folder, else the one that was signed in to last; as the account that is signed in there, if one is. A credential that was found locally goes to the local network only.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFileIfPresent } from '@subcloud/kit/files';
 import * as z from 'zod';
@@ -17,6 +18,8 @@ export interface NetworkFlags {
 
 export interface FoundNetwork {
   readonly url: string;
+  /** Of control's API, where it runs alone from the data folder. */
+  readonly socketPath: string | undefined;
   readonly credential: string | undefined;
   /** SHA-256, hex, of the TLS key to trust. */
   readonly trustedKeySha256: string | undefined;
@@ -64,7 +67,12 @@ export function findNetwork(
 ): FoundNetwork {
   const dataDir = flags.data ?? given(env, 'SUBCLOUD_DATA') ?? DEFAULT_DATA_DIR;
   const local = readJsonFile(stateFile(dataDir), upState);
-  const url = flags.url ?? given(env, 'SUBCLOUD_URL') ?? local?.url ?? findLogin(env, undefined)?.url;
+  const named = flags.url ?? given(env, 'SUBCLOUD_URL') ?? local?.url;
+  if (named === undefined && purpose === 'control') {
+    const alone = controlAlone(dataDir, flags.token ?? given(env, 'SUBCLOUD_TOKEN'));
+    if (alone !== undefined) return alone;
+  }
+  const url = named ?? findLogin(env, undefined)?.url;
   if (url === undefined) {
     throw new CliError({
       code: 'client.no_network',
@@ -89,11 +97,26 @@ export function findNetwork(
   }
   return {
     url: checkedUrl(url),
+    socketPath: undefined,
     credential:
       token ?? signedIn?.credential ?? (purpose === 'control' ? credentials?.adminToken : credentials?.apiKey),
     trustedKeySha256:
       pin === undefined ? ((isLocal ? local.tlsKeySha256 : login?.trustedKeySha256) ?? undefined) : parsePin(pin),
     local: credentials,
+  };
+}
+
+/** Control that runs by `subcloud serve control` from this folder: reached by its socket, since a gateway may not be there yet. */
+function controlAlone(dataDir: string, token: string | undefined): FoundNetwork | undefined {
+  const socketPath = join(dataDir, 'run', 'api.sock');
+  if (!existsSync(socketPath)) return undefined;
+  const local = token === undefined ? localCredentialsIn(dataDir) : undefined;
+  return {
+    url: 'http://control',
+    socketPath,
+    credential: token ?? local?.adminToken,
+    trustedKeySha256: undefined,
+    local,
   };
 }
 

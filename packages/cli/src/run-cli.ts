@@ -23,6 +23,11 @@ import { addDomainList } from './commands/domain-list.ts';
 import { addDomainSet } from './commands/domain-set.ts';
 import { addExplain } from './commands/explain.ts';
 import { identityNouns } from './commands/identity-commands.ts';
+import { addGatewayList } from './commands/gateway-list.ts';
+import { addGatewayRemove } from './commands/gateway-remove.ts';
+import { addGatewayTokenCreate } from './commands/gateway-token-create.ts';
+import { addGatewayTokenList } from './commands/gateway-token-list.ts';
+import { addGatewayTokenRevoke } from './commands/gateway-token-revoke.ts';
 import { addJoinTokenCreate } from './commands/join-token-create.ts';
 import { addJoinTokenList } from './commands/join-token-list.ts';
 import { addJoinTokenRevoke } from './commands/join-token-revoke.ts';
@@ -115,6 +120,8 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
   ...identityNouns,
+  ['gateway', 'gateways of the network', [addGatewayList, addGatewayRemove]],
+  ['gateway-token', 'tokens that enrol gateways', [addGatewayTokenCreate, addGatewayTokenList, addGatewayTokenRevoke]],
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
   ['key', 'account keys', [addKeyCreate, addKeyList, addKeyRevoke]],
   ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],

@@ -21,7 +21,15 @@ import {
 
 export const DOCUMENT_VERSION = 1;
 
-export const DOCUMENT_TYPES = ['signing-key', 'gateway', 'node', 'declaration', 'claim', 'audit-seal'] as const;
+export const DOCUMENT_TYPES = [
+  'signing-key',
+  'gateway',
+  'control',
+  'node',
+  'declaration',
+  'claim',
+  'audit-seal',
+] as const;
 export type DocumentType = (typeof DOCUMENT_TYPES)[number];
 
 export const signedDocument = z.strictObject({
@@ -68,6 +76,17 @@ export const gatewayCertificate = z.strictObject({
 });
 export type GatewayCertificate = z.infer<typeof gatewayCertificate>;
 export const GATEWAY_CERTIFICATE_VALID_MS = 86_400_000;
+
+/** Signed by the signing key: the TLS key of a listener of control, for gateways on other machines. */
+export const controlCertificate = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  tlsKeySha256: z.string().regex(/^[0-9a-f]{64}$/),
+  issuedAt: timeMs,
+  notAfter: timeMs,
+});
+export type ControlCertificate = z.infer<typeof controlCertificate>;
+export const CONTROL_CERTIFICATE_VALID_MS = 86_400_000;
 
 export const nodeMembership = z.strictObject({
   /** `global` or a Subcloud's name. */
@@ -215,6 +234,7 @@ export type TrustChain = z.infer<typeof trustChain>;
 export const documentBodies = {
   'signing-key': signingKeyCertificate,
   gateway: gatewayCertificate,
+  control: controlCertificate,
   node: nodeDocument,
   declaration: nodeDeclaration,
   claim: claimDocument,

@@ -184,6 +184,12 @@ export const ERROR_CODES = {
     summary: 'The network does not know this node, has removed it, or its proof does not hold.',
     advice: 'Enrol the machine again with a new join token.',
   },
+  'policy.gateway_refused': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The network does not know this gateway by the key that it proved, or has removed it.',
+    advice: 'The admin enrols it with `subcloud gateway-token create`; a removed key never returns.',
+  },
   'policy.claim_refused': {
     status: 403,
     type: 'permission_error',

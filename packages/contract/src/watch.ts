@@ -54,6 +54,8 @@ export const acknowledgeRequest = z.strictObject({
   gateway: gatewayId,
   boot: z.string().max(64),
   tableVersion: z.int().nonnegative(),
+  /** The gateway has stopped: it serves nobody from now on, and its lease ends here. */
+  released: z.literal(true).optional(),
 });
 export type AcknowledgeRequest = z.infer<typeof acknowledgeRequest>;
 export interface AcknowledgeResponse {

@@ -7,11 +7,13 @@ import { join } from 'node:path';
 import {
   type AuditSeal,
   type ClaimDocument,
+  type ControlCertificate,
   type GatewayCertificate,
   type NodeDocument,
   type SignedDocument,
   type SigningKeyCertificate,
   type TrustChain,
+  CONTROL_CERTIFICATE_VALID_MS,
   GATEWAY_CERTIFICATE_VALID_MS,
   NODE_DOCUMENT_VALID_MS,
   SIGNING_KEY_VALID_MS,
@@ -40,6 +42,8 @@ export interface Authority {
   /** Makes a new certificate for the signing key when less than half of its life is left. True when it did. */
   renewIfDue(): boolean;
   signGateway(body: Omit<GatewayCertificate, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
+  /** Names the TLS key of a listener for gateways. */
+  signControl(body: Pick<ControlCertificate, 'tlsKeySha256'>): SignedDocument;
   signNode(body: Omit<NodeDocument, 'version' | 'networkId' | 'issuedAt' | 'notAfter'>): SignedDocument;
   /** With the certificate of the key that signed, so that it can be checked when that key is long gone. */
   signAudit(body: Pick<AuditSeal, 'sequence' | 'hash' | 'previous'>): {
@@ -98,6 +102,11 @@ export function openAuthority(options: {
         issuedAt,
         notAfter: issuedAt + GATEWAY_CERTIFICATE_VALID_MS,
       });
+    },
+    signControl: ({ tlsKeySha256 }) => {
+      const issuedAt = clock.nowMs();
+      const notAfter = issuedAt + CONTROL_CERTIFICATE_VALID_MS;
+      return signDocument(signing, 'control', { version: 1, networkId, tlsKeySha256, issuedAt, notAfter });
     },
     signNode: (body) => {
       const issuedAt = clock.nowMs();

@@ -1,4 +1,5 @@
 /** Control's options: the one schema for flags, environment and help. */
+import { CONTROL_DEFAULT_PORT } from '@subcloud/contract/control-channel';
 import * as z from 'zod';
 import { type ConfigOf, loadConfig } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
@@ -7,6 +8,14 @@ import { isFetchable } from './facts/fetch-text.ts';
 export const controlOptions = {
   dataDir: { schema: z.string().min(1), help: 'Folder of keys, credentials and sockets (0700)' },
   databaseUrl: { schema: z.string().min(1), help: 'PostgreSQL 15 or newer, as a connection string', secret: true },
+  gatewaysHost: {
+    schema: z.string().min(1).max(253).optional(),
+    help: 'Address on which gateways of other machines reach control, over mutual TLS; without it only those that share its folder do',
+  },
+  gatewaysPort: {
+    schema: z.coerce.number().int().min(0).max(65_535).default(CONTROL_DEFAULT_PORT),
+    help: 'TCP port of that address; 0: any free one',
+  },
   nvidiaJwksUrl: {
     schema: z.string().max(512).refine(isFetchable, 'must be https, or http on loopback').optional(),
     help: 'Address of the key set of the NVIDIA attestation service; without it no such attestation is taken',

@@ -11,20 +11,31 @@ import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
 import { dueCheck } from './membership/due.ts';
 import { saveDocuments } from './store/save.ts';
+import { type GatewayAddress, gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord } from './world/world.ts';
 
 const EXPIRY_CHECK_MS = 1_000;
 const LIVENESS_WRITE_MS = 60_000;
 const RENEWAL_CHECK_MS = 60_000;
+/** A gateway came or went: the documents that name the old ones are renewed over a while, not all at once. */
+const GATEWAYS_CHECK_MS = 1_000;
+const MAX_RENAMED_AT_ONCE = 200;
 const RETENTION_CHECK_MS = 3_600_000;
 const DECISIONS_KEPT_MS = 86_400_000;
 const EVENTS_KEPT_MS = 90 * 86_400_000;
 
-export function startMaintenance(
-  context: PassContext & { readonly loop: Loop; readonly random: Random; readonly log: Log },
-): { stop(): void } {
+export interface MaintenanceContext extends PassContext {
+  readonly loop: Loop;
+  readonly random: Random;
+  readonly log: Log;
+  /** Every gateway that some node document may name. */
+  readonly allGateways: () => readonly GatewayAddress[];
+}
+
+export function startMaintenance(context: MaintenanceContext): { stop(): void } {
   const { world, loop, clock, log } = context;
   const jitter = new Map<string, number>();
+  const settled = { gateways: undefined };
   let livenessWrittenMs = clock.nowMs();
 
   const guarded = (what: string, task: () => Promise<unknown>) => (): void => {
@@ -48,7 +59,11 @@ export function startMaintenance(
     ),
     clock.every(
       RENEWAL_CHECK_MS,
-      guarded('renewing documents', () => renew(context, jitter)),
+      guarded('renewing documents', () => renew(context, jitter, (node) => isAged(context, jitter, node))),
+    ),
+    clock.every(
+      GATEWAYS_CHECK_MS,
+      guarded('naming gateways in documents', () => renameGateways(context, jitter, settled)),
     ),
     clock.every(
       RETENTION_CHECK_MS,
@@ -78,10 +93,39 @@ async function writeLiveness({ db }: PassContext, nodes: readonly NodeRecord[]):
   );
 }
 
-/** Renewed documents say the same with a later end; a spread of ±10 % keeps a fleet from renewing at once. */
+/** A spread of ±10 % keeps a fleet from renewing at once. */
+function isAged(
+  context: PassContext & { readonly random: Random },
+  jitter: Map<string, number>,
+  node: NodeRecord,
+): boolean {
+  const spread = jitter.get(node.id) ?? 0.9 + 0.2 * context.random();
+  jitter.set(node.id, spread);
+  const issuedAtMs = node.document?.issuedAtMs ?? 0;
+  return context.clock.nowMs() - issuedAtMs >= NODE_DOCUMENT_RENEW_MS * spread;
+}
+
+async function renameGateways(
+  context: MaintenanceContext,
+  jitter: Map<string, number>,
+  settled: { gateways: string | undefined },
+): Promise<void> {
+  const gateways = gatewaysText(context.allGateways());
+  if (gateways === settled.gateways) return;
+  const outdated = new Set<string>();
+  for (const { id, document } of context.world.nodes.values()) {
+    if (outdated.size >= MAX_RENAMED_AT_ONCE) break;
+    if (document !== undefined && document.gateways !== gatewaysText(context.gatewayUrls(id))) outdated.add(id);
+  }
+  if (outdated.size > 0) await renew(context, jitter, ({ id }) => outdated.has(id));
+  else settled.gateways = gateways;
+}
+
+/** Renewed documents say the same of memberships, with a later end. */
 async function renew(
   context: PassContext & { readonly loop: Loop; readonly random: Random },
   jitter: Map<string, number>,
+  isDue: (node: NodeRecord) => boolean,
 ): Promise<void> {
   const { world, clock, loop, table, authority } = context;
   await loop.change(async () => {
@@ -89,10 +133,7 @@ async function renew(
     const renewed: { node: NodeRecord; record: DocumentRecord }[] = [];
     for (const node of world.nodes.values()) {
       const { document } = node;
-      if (document === undefined) continue;
-      const spread = jitter.get(node.id) ?? 0.9 + 0.2 * context.random();
-      jitter.set(node.id, spread);
-      if (nowMs - document.issuedAtMs < NODE_DOCUMENT_RENEW_MS * spread) continue;
+      if (document === undefined || !isDue(node)) continue;
       // A document that differs from what is wanted is the pass's to replace, in its order; not here.
       const desired = desiredOf(world, node);
       const record = issue(context, node, desired, nowMs, true);

@@ -16,6 +16,7 @@ import { saveDocuments } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
+import { gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
 export { desiredOf } from './compile/desired.ts';
@@ -29,8 +30,8 @@ export interface PassContext {
   readonly clock: Clock;
   /** Reserves table versions in the store before they are used. */
   readonly reserveVersions: (next: number) => Promise<void>;
-  /** Gateways that node documents name. */
-  readonly gatewayUrls: () => readonly { readonly id: string; readonly url: string }[];
+  /** Gateways that the document of this node names. */
+  readonly gatewayUrls: (node: string) => readonly { readonly id: string; readonly url: string }[];
   readonly startedAtMs: number;
 }
 
@@ -215,6 +216,7 @@ export function issue(
   const content = desiredPools(desired);
   const serial = (node.document?.serial ?? 0) + 1;
   const tableVersion = renewal && node.document !== undefined ? node.document.tableVersion : table.version;
+  const gateways = [...context.gatewayUrls(node.id)];
   const draining = [...desired].flatMap(([pool, member]) => (member.draining === true ? [pool] : []));
   const document = authority.signNode({
     nodeId: node.id,
@@ -240,7 +242,7 @@ export function issue(
           ],
     ),
     ...(draining.length === 0 ? {} : { draining }),
-    gateways: [...context.gatewayUrls()],
+    gateways,
   });
   const agreed = intersect(node.document?.agreed ?? new Map(), content);
   const terms = new Map([...desired].map(([pool, member]) => [pool, termsOf(member)]));
@@ -253,6 +255,7 @@ export function issue(
     terms,
     agreed,
     acknowledged: false,
+    gateways: gatewaysText(gateways),
     issuedAtMs: nowMs,
   };
 }

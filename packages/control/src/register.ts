@@ -1,6 +1,7 @@
 /**
  * What control listens with. Two Unix sockets, so that nothing that a caller sends can ever reach what gateways use:
- * `api.sock` takes what the gateway passes on from callers, `gateways.sock` the gateways themselves.
+ * `api.sock` takes what the gateway passes on from callers, `gateways.sock` the gateways themselves. Gateways on other
+ * machines come over TLS (watch/tls-listener.ts), where the two are protocols of their own.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { type Server, createServer } from 'node:http';
@@ -20,7 +21,8 @@ export function controlSockets(dataDir: string): ControlSockets {
   return { api: join(folder, 'api.sock'), gateways: join(folder, 'gateways.sock') };
 }
 
-export async function startApiServer(app: Hono, socketPath: string): Promise<{ close(): Promise<void> }> {
+/** The control API as an HTTP server that does not listen yet. */
+export function createApiServer(app: Hono): Server {
   const listener = getRequestListener(app.fetch);
   const server: Server = createServer({ maxHeaderSize: 16_384 }, (request, response) => {
     // A body that was refused unread is read to its end, so that the answer arrives and not a reset.
@@ -29,6 +31,10 @@ export async function startApiServer(app: Hono, socketPath: string): Promise<{ c
   });
   server.headersTimeout = 10_000;
   server.requestTimeout = 60_000;
+  return server;
+}
+
+export async function startApiServer(server: Server, socketPath: string): Promise<{ close(): Promise<void> }> {
   rmSync(socketPath, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

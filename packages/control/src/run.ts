@@ -8,13 +8,14 @@ import { createApi } from './api/app.ts';
 import { startAuditSealer } from './audit/seal.ts';
 import { openAuditMirror } from './backup/audit-mirror.ts';
 import { mirrorIn } from './backup/restore-backup.ts';
+import type { GatewayLinks } from './api/context.ts';
 import { bootstrap } from './bootstrap.ts';
 import { stageAccess } from './compile/access-rows.ts';
 import { createPublishedTable } from './compile/published-table.ts';
 import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
 import { fetchText } from './facts/fetch-text.ts';
 import { openLocationMeasurer } from './facts/measure-location.ts';
-import { createNvidiaVerifier } from './facts/nvidia-attestation.ts';
+import { type NvidiaVerifier, createNvidiaVerifier } from './facts/nvidia-attestation.ts';
 import { createReportSink } from './facts/reports.ts';
 import { createIdentity } from './identity/identity.ts';
 import { oidcFrom } from './identity/oidc-from.ts';
@@ -22,14 +23,17 @@ import { createLoop } from './loop.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
 import type { PassContext } from './pass.ts';
-import { controlSockets, startApiServer } from './register.ts';
+import { controlSockets, createApiServer, startApiServer } from './register.ts';
 import { openDatabase } from './store/database.ts';
 import { openGatewayStore } from './store/gateways.ts';
 import { migrate } from './store/migrate.ts';
 import { openTableVersions } from './store/table-versions.ts';
 import { storeDecisions, storeUsage } from './store/usage.ts';
 import { createLeases } from './watch/leases.ts';
-import { startWatchServer } from './watch/server.ts';
+import { enrolGateway } from './watch/enrol-gateway.ts';
+import { type WatchHandler, createWatchHandler, startWatchSocket } from './watch/server.ts';
+import { type GatewayListener, type GatewayListenerOptions, startGatewayListener } from './watch/tls-listener.ts';
+import { gatewaysOf } from './world/gateway-record.ts';
 import { loadWorld } from './world/load-world.ts';
 
 export { controlOptions, loadControlConfig };
@@ -48,6 +52,8 @@ export interface ControlRunOptions {
 export interface RunningControl extends AsyncDisposable {
   readonly networkId: string;
   readonly fingerprint: string;
+  /** Where gateways of other machines reach it; undefined: only by the socket in its folder. */
+  readonly gatewaysPort: number | undefined;
   /** Resolves when no change or pass is under way. */
   idle(): Promise<void>;
   stop(): Promise<void>;
@@ -66,7 +72,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   const versions = await openTableVersions(db);
   // What an earlier run published last is not known: a gateway may still route by more than the first table will say.
   for (const node of world.nodes.values()) node.lossVersion = versions.first + 1;
-  const gateways = await openGatewayStore(db, clock);
+  const gateways = await openGatewayStore(db, world, clock);
   const table = createPublishedTable(versions.first);
   const leases = createLeases(clock, gateways.remembered, versions.first + 1);
   let measurer = openLocationMeasurer({ places: world.places });
@@ -79,7 +85,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
     authority,
     clock,
     reserveVersions: versions.reserve,
-    gatewayUrls: gateways.urls,
+    gatewayUrls: (node) => gatewaysOf(node, gateways.addresses()),
     startedAtMs: clock.nowMs(),
   };
   const metrics = controlMetrics();
@@ -90,68 +96,72 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
 
   const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
-  const maintenance = startMaintenance({ ...context, loop, random, log });
+  const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
-  const watchServer = await startWatchServer({
-    socketPath: sockets.gateways,
+  const watch = createWatchHandler({
+    world,
     table,
     leases,
     reports,
     epoch: world.epoch,
     clock,
     log,
-    certify: async ({ gateway, publicKey, tlsKeySha256, url }) => {
-      await gateways.register(gateway, url);
+    certify: async (request) => {
+      const { gateway, publicKey, tlsKeySha256 } = request;
+      await gateways.register(request);
       return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
     },
     storeUsage: (request) => storeUsage(db, request),
     storeDecisions: (request) => storeDecisions(db, request),
     leased: gateways.leased,
+    released: gateways.released,
   });
+  const watchSocket = await startWatchSocket(sockets.gateways, watch);
   const replaceMeasurer = (next: typeof measurer): void => {
     measurer = next;
   };
-  const nvidia =
-    config.nvidiaJwksUrl === undefined
-      ? undefined
-      : createNvidiaVerifier({
-          jwksUrl: config.nvidiaJwksUrl,
-          issuer: config.nvidiaIssuer,
-          audience: config.nvidiaAudience,
-          fetchText,
-          clock,
-        });
+  const nvidia = nvidiaVerifierOf(config, clock);
   const mirror = await openAuditMirror({ path: config.auditMirror ?? mirrorIn(config.dataDir), db, log });
   await mirror.caughtUp();
   const identity = createIdentity(clock, oidcFrom(config, clock));
-  const api = createApi({
-    context: {
-      leases,
-      authority,
-      sealer,
-      identity,
-      pass: context,
-      version: VERSION,
-      replaceMeasurer,
-      nvidia,
-      agentFile: agentFile(config.agentFile),
-    },
-    db,
-    loop,
-    clock,
-    metrics,
-    mirror,
-    adminTokenHash,
-    log,
-  });
-  const apiServer = await startApiServer(api, sockets.api);
+  let listener: GatewayListener | undefined;
+  const gatewayLinks = gatewayLinksOf(watch, () => listener);
+  const api = createApiServer(
+    createApi({
+      context: {
+        leases,
+        authority,
+        sealer,
+        identity,
+        pass: context,
+        version: VERSION,
+        replaceMeasurer,
+        nvidia,
+        agentFile: agentFile(config.agentFile),
+        gatewayLinks,
+      },
+      db,
+      loop,
+      clock,
+      metrics,
+      mirror,
+      adminTokenHash,
+      log,
+    }),
+  );
+  const apiSocket = await startApiServer(api, sockets.api);
+  const { gatewaysHost: host, gatewaysPort: port } = config;
+  const enrol: GatewayListenerOptions['enrol'] = (request, key) => enrolGateway({ loop, clock }, request, key);
+  if (host !== undefined)
+    listener = await startGatewayListener({ ...context, host, port, dataDir: config.dataDir, log, watch, api, enrol });
   log.info({ networkId: world.networkId, nodes: world.nodes.size, tableVersion: table.version }, 'control is ready');
 
   const stop = async (): Promise<void> => {
     maintenance.stop();
-    await apiServer.close();
-    await watchServer.close();
+    await listener?.close();
+    await apiSocket.close();
+    await watchSocket.close();
     reports.stop();
     await loop.stop();
     await sealer.stop();
@@ -161,8 +171,25 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   return {
     networkId: world.networkId,
     fingerprint: authority.fingerprint,
+    gatewaysPort: listener?.port,
     idle: loop.idle,
     stop,
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Undefined: the admin has named no attestation service. */
+function nvidiaVerifierOf(config: ControlConfig, clock: Clock): NvidiaVerifier | undefined {
+  const { nvidiaJwksUrl: jwksUrl, nvidiaIssuer: issuer, nvidiaAudience: audience } = config;
+  return jwksUrl === undefined ? undefined : createNvidiaVerifier({ jwksUrl, issuer, audience, fetchText, clock });
+}
+
+function gatewayLinksOf(watch: WatchHandler, listener: () => GatewayListener | undefined): GatewayLinks {
+  return {
+    watching: watch.watching,
+    cut({ id, publicKey }) {
+      watch.cut(id);
+      if (publicKey !== null) listener()?.cut(publicKey);
+    },
   };
 }

@@ -30,6 +30,18 @@ export const gatewayOptions = {
     help: 'TCP port to listen on; 0: any free one.',
   },
   controlDir: { schema: path.optional(), help: "Folder of control's Unix sockets (default: run in the data folder)." },
+  controlUrl: {
+    schema: z
+      .url({ protocol: /^https$/ })
+      .max(512)
+      .optional(),
+    help: 'Where control on another machine takes gateways: https://HOST:7710, its --gateways-host and port.',
+  },
+  gatewayToken: {
+    schema: z.string().max(512).optional(),
+    help: 'Token that enrols this gateway there, needed once.',
+    secret: true,
+  },
   tlsCertificate: {
     schema: path.optional(),
     help: 'PEM file of a TLS certificate with its chain; needs the key file.',

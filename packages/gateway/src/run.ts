@@ -24,6 +24,7 @@ import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
 import { openJournal } from './usage/journal.ts';
 import { startUploads } from './usage/upload.ts';
 import { controlClient } from './watch/control-client.ts';
+import { openControl } from './watch/open-control.ts';
 import { controlTime } from './watch/control-time.ts';
 import { createLease } from './watch/lease.ts';
 import { type Reports, startReports } from './watch/reports.ts';
@@ -65,8 +66,8 @@ const MAX_PENDING_SHOWN = 100_000;
 /** Resolves when the port listens; the table may come later. Rejects with a readable message. */
 export async function runGateway(options: GatewayRunOptions): Promise<RunningGateway> {
   const { config } = options;
-  const wiring = wire(options);
-  const { open, journal, requests, links, certificates, reports, uploads, active, control, common } = wiring;
+  const wiring = await wire(options);
+  const { open, journal, requests, links, certificates, reports, uploads, active, transport, common } = wiring;
   const port = await open.listen().catch((error: unknown) => {
     for (const part of [certificates, reports, uploads, active]) part.stop();
     journal.close();
@@ -96,7 +97,7 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
       .finally(() => {
         for (const part of [uploads, active]) part.stop();
         journal.close();
-        control.close();
+        transport.close();
       });
     return stopping;
   };
@@ -122,18 +123,18 @@ interface State {
 }
 
 /** Makes every part; nothing listens or dials yet. */
-function wire(options: GatewayRunOptions) {
+async function wire(options: GatewayRunOptions) {
   const { config, clock = systemClock, random = systemRandom } = options;
   const log = options.log ?? createLog('gateway', config.logLevel);
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const controlDir = resolve(config.controlDir ?? join(dataDir, 'run'));
   const keys = loadGatewayKeys(dataDir);
-  const open = createPublicServer({ ...config, dataDir }, clock);
-  const journal = openJournal({ dir: join(dataDir, 'usage'), clock, log });
-  const control = controlClient(join(controlDir, 'gateways.sock'));
   const time = controlTime(clock);
   const controlNowMs = (): number => time.nowMs();
+  const transport = await openControl({ config, dataDir, keys, clock, random, log, nowMs: controlNowMs });
+  const control = controlClient(transport);
+  const open = createPublicServer({ ...config, dataDir }, clock);
+  const journal = openJournal({ dir: join(dataDir, 'usage'), clock, log });
   const common = { control, gatewayId: keys.id, boot: newId('boot'), clock, random, log };
   const state: State = { watch: undefined, url: config.publicUrl, draining: false };
   const table = (): RoutingTable => state.watch?.table() ?? EMPTY_TABLE;
@@ -193,7 +194,7 @@ function wire(options: GatewayRunOptions) {
     const reason = state.draining ? 'draining' : live() ? 'ready' : tableVersion === 0 ? 'starting' : 'table stale';
     return { ready: reason === 'ready' && certificates.current() !== undefined, reason, tableVersion };
   };
-  const pages = passThrough(join(controlDir, 'api.sock'));
+  const pages = passThrough(transport);
   const identity = { keys, certificates };
   const endpoint = { metrics, readers: trustedProxies(config.metricsFrom) };
   const behindProxy = config.behindProxy !== undefined;
@@ -206,7 +207,7 @@ function wire(options: GatewayRunOptions) {
   return {
     open,
     journal,
-    control,
+    transport,
     time,
     common,
     state,
@@ -217,20 +218,22 @@ function wire(options: GatewayRunOptions) {
     active,
     requests,
     readiness,
-    pages,
   };
 }
 
 /** Callers first: the table and the links stay until the last answer is out. */
-async function shutDown(wiring: ReturnType<typeof wire>, watch: WatchClient, drainTimeoutMs: number): Promise<void> {
-  const { open, active, links, reports, certificates, pages } = wiring;
+async function shutDown(
+  wiring: Awaited<ReturnType<typeof wire>>,
+  watch: WatchClient,
+  drainTimeoutMs: number,
+): Promise<void> {
+  const { open, active, links, reports, certificates } = wiring;
   const closed = open.close();
   await active.drained(drainTimeoutMs);
   await links.close(LINKS_CLOSE_MS);
   reports.stop();
   certificates.stop();
-  watch.stop();
-  pages.close();
+  await watch.stop();
   open.closeAllConnections();
   await closed;
 }

@@ -9,6 +9,7 @@ export const SECRET_PREFIXES = {
   account: 'sck',
   subcloud: 'sct',
   join: 'scj',
+  gateway: 'scg',
   admin: 'sca',
   invitation: 'sci',
   session: 'scs',
@@ -16,7 +17,7 @@ export const SECRET_PREFIXES = {
 } as const;
 export type SecretKind = keyof typeof SECRET_PREFIXES;
 
-const SECRET = /^(sck|sct|scj|sca|sci|scs|scd)_([A-Za-z0-9_-]{43})([0-9a-z]{7})$/;
+const SECRET = /^(sck|sct|scj|scg|sca|sci|scs|scd)_([A-Za-z0-9_-]{43})([0-9a-z]{7})$/;
 
 /** A new secret, for example `sck_…` with 43 characters of randomness and 7 of checksum. */
 export function newSecret(kind: SecretKind): string {
@@ -53,7 +54,19 @@ export function joinTokenText(secret: string, networkFingerprint: string): strin
 }
 
 export function parseJoinToken(text: string): { readonly secret: string; readonly fingerprint: string } | undefined {
+  return parsePinned(text, 'join');
+}
+
+/** A gateway token has the same form as a join token, with a secret of another kind. */
+export function parseGatewayToken(text: string): { readonly secret: string; readonly fingerprint: string } | undefined {
+  return parsePinned(text, 'gateway');
+}
+
+function parsePinned(
+  text: string,
+  kind: 'join' | 'gateway',
+): { readonly secret: string; readonly fingerprint: string } | undefined {
   const [secret = '', fingerprint = '', ...rest] = text.trim().split('.');
-  if (rest.length > 0 || secretKind(secret) !== 'join' || !/^[0-9a-f]{64}$/.test(fingerprint)) return undefined;
+  if (rest.length > 0 || secretKind(secret) !== kind || !/^[0-9a-f]{64}$/.test(fingerprint)) return undefined;
   return { secret, fingerprint };
 }

@@ -127,7 +127,7 @@ export function openChain(chain: TrustChain, fingerprint: string, nowMs: number)
 export const CLOCK_SLACK_MS = 300_000;
 
 /** A document that one of the chain's signing keys signed. Throws DocumentError. */
-export function openSignedByChain<Type extends 'gateway' | 'node'>(
+export function openSignedByChain<Type extends 'gateway' | 'control' | 'node'>(
   document: SignedDocument,
   type: Type,
   signers: readonly SigningKeyCertificate[],

@@ -1,9 +1,18 @@
 /**
- * A TLS certificate that a service makes for itself (X.509 v3, P-256). No authority signs it: whoever connects checks its
- * key against a signed document of the network, so names and dates in it decide nothing.
+ * A TLS certificate that a service makes for itself (X.509 v3). No authority signs it: whoever connects checks its key
+ * against a signed document of the network, so names and dates in it decide nothing.
  */
-import { X509Certificate, createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import {
+  type KeyObject,
+  X509Certificate,
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+} from 'node:crypto';
 import { isIP } from 'node:net';
+import type { SigningKey } from './signing.ts';
 
 export interface TlsCertificate {
   /** PEM. */
@@ -15,11 +24,33 @@ export interface TlsCertificate {
 const VALID_MS = 10 * 365 * 86_400_000;
 const BACKDATED_MS = 86_400_000;
 
-/** `hosts`: names and addresses that callers may use for it. */
+/** With a new P-256 key. `hosts`: names and addresses that callers may use for it. */
 export function makeTlsCertificate(hosts: readonly string[], nowMs: number): TlsCertificate {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return selfSigned(privateKey, objectId(ECDSA_WITH_SHA256), 'sha256', hosts, nowMs);
+}
+
+/** With an Ed25519 key that is there already (RFC 8410): whoever ends TLS with it has proved to hold that key. */
+export function certificateOfKey(key: SigningKey, nowMs: number): TlsCertificate {
+  return selfSigned(key.privateKey, objectId(ED25519), null, [], nowMs);
+}
+
+/** The raw Ed25519 key of a certificate, base64url; undefined for a key of another kind. */
+export function ed25519KeyOf(certificate: X509Certificate): string | undefined {
+  const { publicKey } = certificate;
+  return publicKey.asymmetricKeyType === 'ed25519' ? publicKey.export({ format: 'jwk' }).x : undefined;
+}
+
+function selfSigned(
+  privateKey: KeyObject,
+  algorithmId: Buffer,
+  digest: 'sha256' | null,
+  hosts: readonly string[],
+  nowMs: number,
+): TlsCertificate {
+  const publicKey = createPublicKey(privateKey);
   const name = der(0x30, der(0x31, der(0x30, objectId(COMMON_NAME), der(0x0c, Buffer.from('Subcloud')))));
-  const algorithm = der(0x30, objectId(ECDSA_WITH_SHA256));
+  const algorithm = der(0x30, algorithmId);
   const signed = der(
     0x30,
     der(0xa0, integer(Buffer.from([2]))),
@@ -29,9 +60,9 @@ export function makeTlsCertificate(hosts: readonly string[], nowMs: number): Tls
     der(0x30, time(nowMs - BACKDATED_MS), time(nowMs + VALID_MS)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, der(0x30, alternativeNames(hosts))),
+    ...(hosts.length === 0 ? [] : [der(0xa3, der(0x30, alternativeNames(hosts)))]),
   );
-  const signature = sign('sha256', signed, privateKey);
+  const signature = sign(digest, signed, privateKey);
   const certificate = der(0x30, signed, algorithm, der(0x03, Buffer.from([0]), signature));
   return {
     certificate: pem('CERTIFICATE', certificate),
@@ -46,6 +77,7 @@ export function tlsKeySha256(certificatePem: string): string {
 }
 
 const ECDSA_WITH_SHA256 = '2a8648ce3d040302';
+const ED25519 = '2b6570';
 const COMMON_NAME = '550403';
 const SUBJECT_ALTERNATIVE_NAME = '551d11';
 

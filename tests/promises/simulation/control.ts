@@ -83,7 +83,13 @@ export class SimulatedControl {
     };
     const measurer = { measure, databases: [] };
     this.#reports = createReportSink({ loop: this.loop, measurer: () => measurer, clock, log: silentLog });
-    this.#maintenance = startMaintenance({ ...this.context, loop: this.loop, random: options.random, log: silentLog });
+    this.#maintenance = startMaintenance({
+      ...this.context,
+      loop: this.loop,
+      random: options.random,
+      log: silentLog,
+      allGateways: () => [],
+    });
   }
 
   get reserved(): number {
@@ -172,7 +178,10 @@ export class SimulatedControl {
 
 /** Signatures are tested elsewhere; here a document is what control says it is. */
 export function unsignedAuthority(clock: Clock): Authority {
-  const sign = (type: 'node' | 'gateway' | 'claim' | 'audit-seal', body: object): ReturnType<Authority['signNode']> => {
+  const sign = (
+    type: 'node' | 'gateway' | 'control' | 'claim' | 'audit-seal',
+    body: object,
+  ): ReturnType<Authority['signNode']> => {
     const issuedAt = clock.nowMs();
     const whole = { ...body, version: 1, networkId: NETWORK_ID, issuedAt, notAfter: issuedAt + NODE_DOCUMENT_VALID_MS };
     return { type, body: JSON.stringify(whole), signer: '0'.repeat(64), signature: '' };
@@ -184,6 +193,7 @@ export function unsignedAuthority(clock: Clock): Authority {
     chain: () => CHAIN,
     renewIfDue: () => false,
     signGateway: (body) => sign('gateway', body),
+    signControl: (body) => sign('control', body),
     signNode: (body) => sign('node', body),
     signAudit: (body) => ({ document: sign('audit-seal', body), certificate: sign('audit-seal', body) }),
     signClaim: (body) => sign('claim', body),

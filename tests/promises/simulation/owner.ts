@@ -56,7 +56,8 @@ function api({ context, loop, leases }: SimulatedControl): WriteContext {
     nvidia: undefined,
     sealer: { anchor: () => null, broken: () => null },
   };
-  return { db, loop, leases, authority, clock, pass: context, ...rest };
+  const gatewayLinks = { watching: () => true, cut: () => undefined };
+  return { db, loop, leases, authority, clock, pass: context, gatewayLinks, ...rest };
 }
 
 async function apply({ world, loop, context }: SimulatedControl, name: string, chance: Chance): Promise<void> {

@@ -57,6 +57,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     bindings: new Map(),
     bans: new Map(),
     isolationShare: noShare(),
+    gateways: new Map(),
     links: new Map(),
   };
 }

@@ -165,7 +165,9 @@ export function asEnvironment(settings: Readonly<Record<string, string>>): Recor
 
 /** What the user set for services passes through; what is set for the commands, credentials above all, does not. */
 function ownSettings(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const ofCommands = new Set(['URL', 'TOKEN', 'PIN', 'DATA', 'JOIN_TOKEN'].map((name) => `SUBCLOUD_${name}`));
+  const ofCommands = new Set(
+    ['URL', 'TOKEN', 'PIN', 'DATA', 'JOIN_TOKEN', 'CONTROL_URL', 'GATEWAY_TOKEN'].map((name) => `SUBCLOUD_${name}`),
+  );
   return defined(env, (name) => !ofCommands.has(name));
 }
 

@@ -50,6 +50,11 @@ export const ACTIONS = [
   'joinToken.list',
   'joinToken.read',
   'joinToken.revoke',
+  'gateway.list',
+  'gateway.remove',
+  'gatewayToken.create',
+  'gatewayToken.list',
+  'gatewayToken.revoke',
 
   'subcloud.list',
   'subcloud.read',

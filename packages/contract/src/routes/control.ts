@@ -9,6 +9,7 @@ import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
 import { participationRoutes } from './participation.ts';
 import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
+import { gatewaysRoutes } from './gateways.ts';
 import { planRoutes } from './plan.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
@@ -42,6 +43,7 @@ export const controlRoutes = defineRoutes({
   ...peopleRoutes,
   ...bindingsRoutes,
   ...participationRoutes,
+  ...gatewaysRoutes,
 
   openapi: {
     method: 'get',

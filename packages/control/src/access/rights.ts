@@ -94,6 +94,11 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'joinToken.list': ['caller'],
   'joinToken.read': SEES_OWN,
   'joinToken.revoke': OWN,
+  'gateway.list': NETWORK_READS,
+  'gateway.remove': ['networkAdmin'],
+  'gatewayToken.create': ['networkAdmin'],
+  'gatewayToken.list': NETWORK_READS,
+  'gatewayToken.revoke': ['networkAdmin'],
 
   'subcloud.list': ['caller'],
   'subcloud.read': [...SEES_SUBCLOUD, 'nodeOperator'],

@@ -32,6 +32,7 @@ import { participationHandlers } from './handlers/participation.ts';
 import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
+import { gatewayHandlers } from './handlers/gateways.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { networkHandlers } from './handlers/network.ts';
 import { invitationHandlers } from './handlers/invitations.ts';
@@ -68,6 +69,7 @@ const handlers: Handlers = {
   ...ownershipHandlers,
   ...bindingHandlers,
   ...participationHandlers,
+  ...gatewayHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;

@@ -14,6 +14,7 @@ import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
 import type { Leases } from '../watch/leases.ts';
 import type { AgentFileContent } from './agent-file.ts';
+import type { GatewayRecord } from '../world/gateway-record.ts';
 
 /** Of routes that change nothing: there is nothing here to write with. */
 export interface ApiContext {
@@ -34,6 +35,14 @@ export interface ApiContext {
   readonly replaceMeasurer: (measurer: LocationMeasurer) => void;
   /** Undefined: the admin has named no attestation service. */
   readonly nvidia: NvidiaVerifier | undefined;
+  readonly gatewayLinks: GatewayLinks;
+}
+
+/** Connections of gateways, as the handlers see them. */
+export interface GatewayLinks {
+  readonly watching: (gateway: string) => boolean;
+  /** Ends the watch and every connection. */
+  readonly cut: (gateway: GatewayRecord) => void;
 }
 
 /** Of routes that change something: every change goes through `loop` and says what the audit log is to say of it. */

@@ -1,43 +1,107 @@
-/** Gateways that may hold a lease from before a restart of control. */
+/** Leases that outlive a restart of control, and what gateways say of themselves. */
 import { TABLE_LEASE_MS } from '@subcloud/contract/table';
+import type { CertificateRequest } from '@subcloud/contract/watch';
 import type { Clock } from '@subcloud/kit/clock';
+import type { Presence } from '../watch/leases.ts';
+import { leaseKey } from '../watch/leases.ts';
+import type { GatewayAddress, GatewayRecord } from '../world/gateway-record.ts';
+import type { World } from '../world/world.ts';
 import type { Database } from './database.ts';
 
 /** A granted lease is written down at most this often; a reader adds it to be safe. */
 const WRITE_MS = 20_000;
+/** Node documents name a gateway for this long after its last lease: time to come back without a turn of all documents. */
+const NAMED_FOR_MS = 900_000;
 
 export interface GatewayStore {
-  readonly urls: () => readonly { readonly id: string; readonly url: string }[];
-  /** Leases that an earlier run may have granted: gateway -> end, monotonic ms. */
+  /** Gateways that node documents name. */
+  readonly addresses: () => readonly GatewayAddress[];
+  /** Leases that an earlier run may have granted: `leaseKey` -> end, monotonic ms. */
   readonly remembered: ReadonlyMap<string, number>;
-  register(id: string, url: string): Promise<void>;
+  /** What a gateway says when it asks for a certificate. */
+  register(request: CertificateRequest): Promise<void>;
   /** Before the answer that grants: writes when the last write is old. */
-  readonly leased: (id: string) => Promise<void>;
+  readonly leased: (id: string, boot: string) => Promise<void>;
+  /** The process serves nobody any more. */
+  readonly released: (id: string, boot: string) => Promise<void>;
 }
 
-export async function openGatewayStore(db: Database, clock: Clock): Promise<GatewayStore> {
-  const rows = await db.selectFrom('gateways').select(['id', 'url', 'leased_at']).execute();
+export async function openGatewayStore(db: Database, world: World, clock: Clock): Promise<GatewayStore> {
   const nowMs = clock.nowMs();
-  const live = rows.filter(({ leased_at }) => nowMs - leased_at < TABLE_LEASE_MS + WRITE_MS);
-  const urls = new Map(live.map(({ id, url }) => [id, url]));
+  const rows = await db.selectFrom('gateway_leases').select(['gateway_id', 'boot', 'leased_at']).execute();
+  const remembered = new Map<string, number>();
+  const lastLeasedMs = new Map<string, number>();
   const written = new Map<string, number>();
+  for (const { gateway_id: id, boot, leased_at } of rows) {
+    lastLeasedMs.set(id, Math.max(lastLeasedMs.get(id) ?? 0, leased_at));
+    if (nowMs - leased_at >= TABLE_LEASE_MS + WRITE_MS) continue;
+    const presence: Presence = world.gateways.get(id)?.by === 'tls' ? 'many' : 'sole';
+    remembered.set(leaseKey(id, boot, presence), clock.monotonicMs() + TABLE_LEASE_MS);
+  }
+  const save = async (record: GatewayRecord): Promise<void> => {
+    const { id, url, publicKey } = record;
+    await db
+      .insertInto('gateways')
+      .values({
+        id,
+        url,
+        public_key: publicKey,
+        by: record.by,
+        name: record.name,
+        enrolled_at: record.enrolledAtMs,
+        removed_at: record.removedAtMs,
+      })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ url, public_key: publicKey }))
+      .execute();
+    world.gateways.set(id, record);
+  };
+  const bySocket = (id: string): GatewayRecord => ({
+    id,
+    name: null,
+    url: null,
+    by: 'socket',
+    publicKey: null,
+    enrolledAtMs: clock.nowMs(),
+    removedAtMs: null,
+  });
+
   return {
-    urls: () => [...urls].map(([id, url]) => ({ id, url })),
-    remembered: new Map(live.map(({ id }) => [id, clock.monotonicMs() + TABLE_LEASE_MS])),
-    async register(id, url) {
-      await db
-        .insertInto('gateways')
-        .values({ id, url, leased_at: clock.nowMs() })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet({ url, leased_at: clock.nowMs() }))
-        .execute();
-      urls.set(id, url);
-      written.set(id, clock.monotonicMs());
+    addresses: () =>
+      [...world.gateways.values()].flatMap(({ id, url, removedAtMs }) =>
+        url !== null && removedAtMs === null && clock.nowMs() - (lastLeasedMs.get(id) ?? 0) < NAMED_FOR_MS
+          ? [{ id, url }]
+          : [],
+      ),
+    remembered,
+    async register({ gateway: id, url, publicKey }) {
+      const known = world.gateways.get(id) ?? bySocket(id);
+      if (known.url !== url || known.publicKey !== publicKey) await save({ ...known, url, publicKey });
+      lastLeasedMs.set(id, clock.nowMs());
     },
-    async leased(id) {
+    async leased(id, boot) {
+      lastLeasedMs.set(id, clock.nowMs());
       const now = clock.monotonicMs();
-      if (now - (written.get(id) ?? -WRITE_MS) < WRITE_MS) return;
-      await db.updateTable('gateways').set({ leased_at: clock.nowMs() }).where('id', '=', id).execute();
-      written.set(id, now);
+      const key = `${id}/${boot}`;
+      if (now - (written.get(key) ?? -WRITE_MS) < WRITE_MS) return;
+      const leasedAt = clock.nowMs();
+      // A gateway by the socket may have its first lease before it has asked for a certificate.
+      if (!world.gateways.has(id)) await save(bySocket(id));
+      await db
+        .deleteFrom('gateway_leases')
+        .where('gateway_id', '=', id)
+        .where('leased_at', '<', leasedAt - NAMED_FOR_MS)
+        .execute();
+      await db
+        .insertInto('gateway_leases')
+        .values({ gateway_id: id, boot, leased_at: leasedAt })
+        .onConflict((conflict) => conflict.columns(['gateway_id', 'boot']).doUpdateSet({ leased_at: leasedAt }))
+        .execute();
+      for (const [other, atMs] of written) if (now - atMs > NAMED_FOR_MS) written.delete(other);
+      written.set(key, now);
+    },
+    async released(id, boot) {
+      written.delete(`${id}/${boot}`);
+      await db.deleteFrom('gateway_leases').where('gateway_id', '=', id).where('boot', '=', boot).execute();
     },
   };
 }

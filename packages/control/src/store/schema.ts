@@ -254,7 +254,25 @@ export interface Schema {
     status: number;
     duration_ms: number;
   };
-  gateways: { id: string; url: string; leased_at: number };
+  gateways: {
+    id: string;
+    name: string | null;
+    url: string | null;
+    by: string;
+    public_key: string | null;
+    enrolled_at: number | null;
+    removed_at: number | null;
+  };
+  gateway_leases: { gateway_id: string; boot: string; leased_at: number };
+  gateway_tokens: {
+    id: string;
+    name: string | null;
+    hash: string;
+    created_at: number;
+    expires_at: number;
+    revoked_at: number | null;
+    gateway_id: string | null;
+  };
   decisions: {
     request_id: string;
     at: number;

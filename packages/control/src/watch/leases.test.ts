@@ -274,3 +274,37 @@ async function advanceInSteps(clock: VirtualClock, byMs: number): Promise<void> 
     await turns();
   }
 }
+
+describe('a gateway on another machine', () => {
+  it('counts with each of its processes: a new one does not end what an earlier one may still serve by', () => {
+    const { clock, leases } = setUp();
+    leases.acknowledge('gw_a', 'first', 1, 'many');
+    leases.published(2);
+    clock.advance(1_000);
+    expect(leases.acknowledge('gw_a', 'second', 2, 'many')).toBe(true);
+    expect(leases.concluded(2)).toBe(false);
+    expect(leases.of('gw_a')).toEqual({ endsAtMs: clock.monotonicMs() + TABLE_LEASE_MS, acknowledged: 1 });
+    clock.advance(TABLE_LEASE_MS - 1_000);
+    expect(leases.concluded(2)).toBe(true);
+    expect(leases.of('gw_a')).toMatchObject({ acknowledged: 2 });
+  });
+
+  it('no longer counts from the moment in which its process gave the lease back', () => {
+    const { leases } = setUp();
+    leases.acknowledge('gw_a', 'first', 1, 'many');
+    leases.acknowledge('gw_a', 'second', 1, 'many');
+    leases.published(2);
+    leases.acknowledge('gw_a', 'second', 2, 'many');
+    leases.release('gw_a', 'first');
+    expect(leases.concluded(2)).toBe(true);
+  });
+
+  it('is remembered by process after a restart of control', () => {
+    const { clock, leases } = setUp(new Map([['gw_a/first', TABLE_LEASE_MS]]), 5);
+    leases.acknowledge('gw_a', 'second', 6, 'many');
+    expect(leases.concluded(6)).toBe(false);
+    leases.acknowledge('gw_a', 'first', 6, 'many');
+    expect(leases.concluded(6)).toBe(true);
+    expect(clock.monotonicMs()).toBeLessThan(TABLE_LEASE_MS);
+  });
+});

@@ -10,15 +10,26 @@ import { WATCH_LAG_MS } from '@subcloud/contract/watch';
 import type { Clock } from '@subcloud/kit/clock';
 
 interface Lease {
+  readonly gateway: string;
   boot: string;
   acknowledged: number;
   /** Control's monotonic clock; 0: none was granted. */
   endsAtMs: number;
 }
 
+/**
+ * `sole`: no two processes are this gateway at one time, since it holds the folder that its id lies in and control can see
+ * that folder. Where control cannot (another machine), a new process does not end what an earlier one may still serve by.
+ */
+export type Presence = 'sole' | 'many';
+
 export interface Leases {
   /** An acknowledgement came. True: the lease is renewed from now. */
-  acknowledge(gateway: string, boot: string, version: number): boolean;
+  acknowledge(gateway: string, boot: string, version: number, presence?: Presence): boolean;
+  /** The process has said that it serves nobody any more. */
+  release(gateway: string, boot: string): void;
+  /** What the gateway may serve by, over all of its processes; undefined where no lease of it is live. */
+  of(gateway: string): { readonly endsAtMs: number; readonly acknowledged: number } | undefined;
   /** A version was published just now. */
   published(version: number): void;
   /** True when every live lease has acknowledged `version`; it is concluded from then on. */
@@ -31,14 +42,22 @@ export interface Leases {
 
 const POLL_MS = 250;
 
+/** What a lease is kept under. */
+export function leaseKey(gateway: string, boot: string, presence: Presence): string {
+  return presence === 'sole' ? gateway : `${gateway}/${boot}`;
+}
+
 /**
- * `remembered`: gateways that an earlier run of control may have given a lease that still lives, with its ends (monotonic
- * ms). `firstVersion`: the first table of this run. What the earlier run concluded is not known, so nobody gets a lease for
+ * `remembered`: by `leaseKey`, the leases that an earlier run of control may have given and that may still live, with
+ * their ends (monotonic ms). `firstVersion`: the first table of this run. What the earlier run concluded is not known, so nobody gets a lease for
  * a table of its: it may be one that a withdrawal has overtaken.
  */
 export function createLeases(clock: Clock, remembered: ReadonlyMap<string, number>, firstVersion = 0): Leases {
   const leases = new Map<string, Lease>(
-    [...remembered].map(([gateway, endsAtMs]) => [gateway, { boot: '', acknowledged: 0, endsAtMs }]),
+    [...remembered].map(([key, endsAtMs]) => {
+      const [gateway = key, boot = ''] = key.split('/');
+      return [key, { gateway, boot, acknowledged: 0, endsAtMs }];
+    }),
   );
   const listeners = new Set<() => void>();
   /** Publication times of versions that somebody may still lag behind, oldest first. */
@@ -48,9 +67,18 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
   /** Nobody behind this gets a lease: it is concluded, or the ends of the leases that are behind it were announced. */
   let leasedFrom = firstVersion;
 
-  const outstanding = (version: number): [string, Lease][] => {
+  const live = (): Lease[] => {
     const now = clock.monotonicMs();
-    return [...leases].filter(([, lease]) => lease.endsAtMs > now && lease.acknowledged < version);
+    return [...leases.values()].filter(({ endsAtMs }) => endsAtMs > now);
+  };
+  const outstanding = (version: number): Lease[] => live().filter(({ acknowledged }) => acknowledged < version);
+  /** Processes that came and went on other machines leave nothing behind. */
+  const dropEnded = (): void => {
+    const now = clock.monotonicMs();
+    for (const [key, { endsAtMs }] of leases) if (endsAtMs <= now) leases.delete(key);
+  };
+  const changed = (): void => {
+    for (const listener of listeners) listener();
   };
   const concluded = (version: number): boolean => {
     if (version > concludedUpTo && outstanding(version).length === 0) {
@@ -66,9 +94,11 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
   };
 
   return {
-    acknowledge(gateway, boot, version) {
-      const lease: Lease = leases.get(gateway) ?? { boot, acknowledged: 0, endsAtMs: 0 };
-      leases.set(gateway, lease);
+    acknowledge(gateway, boot, version, presence = 'sole') {
+      const key = leaseKey(gateway, boot, presence);
+      if (!leases.has(key)) dropEnded();
+      const lease: Lease = leases.get(key) ?? { gateway, boot, acknowledged: 0, endsAtMs: 0 };
+      leases.set(key, lease);
       if (lease.boot !== boot) {
         // A new process has nothing of the old one's table. The old one is gone: it held the folder that the id lies in.
         lease.boot = boot;
@@ -76,8 +106,20 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
       } else lease.acknowledged = Math.max(lease.acknowledged, version);
       const granted = version >= leasedFrom && !lagging(version);
       if (granted) lease.endsAtMs = clock.monotonicMs() + TABLE_LEASE_MS;
-      for (const listener of listeners) listener();
+      changed();
       return granted;
+    },
+    release(gateway, boot) {
+      for (const [key, lease] of leases) if (lease.gateway === gateway && lease.boot === boot) leases.delete(key);
+      changed();
+    },
+    of(gateway) {
+      const own = live().filter((lease) => lease.gateway === gateway);
+      if (own.length === 0) return undefined;
+      return {
+        endsAtMs: Math.max(...own.map(({ endsAtMs }) => endsAtMs)),
+        acknowledged: Math.min(...own.map(({ acknowledged }) => acknowledged)),
+      };
     },
     published(version) {
       publications.push({ version, atMs: clock.monotonicMs() });
@@ -109,8 +151,8 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
       return {
         complete: false,
         tableVersion: version,
-        outstanding: late.map(([gateway, lease]) => ({
-          gateway,
+        outstanding: late.map((lease) => ({
+          gateway: lease.gateway,
           leaseEndsAt: new Date(clock.nowMs() + lease.endsAtMs - now).toISOString(),
         })),
       };

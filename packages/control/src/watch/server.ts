@@ -1,13 +1,14 @@
 /**
- * Control's side of the channel with gateways, on a Unix socket in a 0700 folder that callers never reach. Whoever can
- * open the socket is a gateway of this network.
+ * Control's side of the channel with gateways, whatever it comes by: the Unix socket in a 0700 folder that callers never
+ * reach, or mutual TLS (tls-listener.ts). Each message names its gateway, and counts only if the peer may speak as it.
  */
 import { chmodSync, rmSync } from 'node:fs';
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { type IncomingMessage, type RequestListener, type Server, type ServerResponse, createServer } from 'node:http';
 import type * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { TABLE_FORMAT, TABLE_LEASE_MS } from '@subcloud/contract/table';
 import {
+  type AcknowledgeRequest,
   type AcknowledgeResponse,
   type CertificateRequest,
   type DecisionsRequest,
@@ -30,11 +31,14 @@ import type { Log } from '@subcloud/kit/log';
 import { HEARTBEAT_MS, HEARTBEATS_MISSED } from '@subcloud/contract/link';
 import type { PublishedTable } from '../compile/published-table.ts';
 import type { ReportSink } from '../facts/reports.ts';
+import type { World } from '../world/world.ts';
+import { type GatewayPeer, admitAs, admitKey } from './gateway-peer.ts';
 import type { Leases } from './leases.ts';
 import { deltaLines, snapshotLines } from './lines.ts';
+import { readBody } from './read-body.ts';
 
-export interface WatchServerOptions {
-  readonly socketPath: string;
+export interface WatchOptions {
+  readonly world: World;
   readonly table: PublishedTable;
   readonly leases: Leases;
   readonly reports: ReportSink;
@@ -45,32 +49,56 @@ export interface WatchServerOptions {
   readonly storeUsage: (request: UsageRequest) => Promise<UsageResponse>;
   readonly storeDecisions: (request: DecisionsRequest) => Promise<void>;
   /** A lease was granted: remembered across restarts of control. */
-  readonly leased: (gateway: string) => Promise<void>;
+  readonly leased: (gateway: string, boot: string) => Promise<void>;
+  /** A process said that it serves nobody any more. */
+  readonly released: (gateway: string, boot: string) => Promise<void>;
 }
 
 const MAX_BODY_BYTES = 64 * 1_048_576;
 /** A gateway that reads slower than this much behind is cut; it comes back with a snapshot. */
 const MAX_WATCH_BUFFER_BYTES = 64 * 1_048_576;
 
-export async function startWatchServer(options: WatchServerOptions): Promise<{ close(): Promise<void> }> {
+export interface WatchHandler {
+  /** For the requests of connections of this peer. */
+  readonly listener: (peer: GatewayPeer) => RequestListener;
+  readonly watching: (gateway: string) => boolean;
+  /** Ends the watch of one gateway, or of all. */
+  cut(gateway?: string): void;
+}
+
+export function createWatchHandler(options: WatchOptions): WatchHandler {
   const watchers = new Map<string, ServerResponse>();
-  const server = createServer((request, response) => {
-    handle(options, watchers, request, response).catch((error: unknown) => {
-      const fault = AppError.from(error);
-      if (fault.code === 'platform.internal')
-        options.log.error({ err: error, url: request.url }, 'a gateway request failed');
-      if (response.headersSent) response.destroy();
-      else
-        response.writeHead(fault.status, { 'content-type': 'application/json' }).end(JSON.stringify(toEnvelope(fault)));
-    });
-  });
+  return {
+    listener: (peer) => (request, response) => {
+      handle(options, watchers, peer, request, response).catch((error: unknown) => {
+        const fault = AppError.from(error);
+        if (fault.code === 'platform.internal')
+          options.log.error({ err: error, url: request.url }, 'a gateway request failed');
+        if (response.headersSent) response.destroy();
+        else sendFault(response, fault);
+      });
+    },
+    watching: (gateway) => watchers.has(gateway),
+    cut(gateway) {
+      for (const [id, response] of watchers) if (gateway === undefined || gateway === id) response.destroy();
+    },
+  };
+}
+
+export function sendFault(response: ServerResponse, fault: AppError): void {
+  response.writeHead(fault.status, { 'content-type': 'application/json' }).end(JSON.stringify(toEnvelope(fault)));
+}
+
+/** The socket of gateways that share control's folder. */
+export async function startWatchSocket(path: string, watch: WatchHandler): Promise<{ close(): Promise<void> }> {
+  const server = createServer(watch.listener({ by: 'socket' }));
   server.requestTimeout = 0;
-  rmSync(options.socketPath, { force: true });
-  await listen(server, options.socketPath);
-  chmodSync(options.socketPath, 0o600);
+  rmSync(path, { force: true });
+  await listen(server, path);
+  chmodSync(path, 0o600);
   return {
     async close() {
-      for (const response of watchers.values()) response.destroy();
+      watch.cut();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
@@ -85,46 +113,80 @@ async function listen(server: Server, path: string): Promise<void> {
 }
 
 async function handle(
-  options: WatchServerOptions,
+  options: WatchOptions,
   watchers: Map<string, ServerResponse>,
+  peer: GatewayPeer,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { world } = options;
   const url = new URL(request.url ?? '/', 'http://control');
   const answer = (value: unknown): void =>
     void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
   switch (`${request.method} ${url.pathname}`) {
     case `GET ${WATCH_PATHS.watch}`:
-      return watch(options, watchers, url, response);
-    case `POST ${WATCH_PATHS.acknowledge}`: {
-      const { gateway, boot, tableVersion } = await body(request, acknowledgeRequest);
-      const lease = tableVersion <= options.table.version && options.leases.acknowledge(gateway, boot, tableVersion);
-      if (lease) await options.leased(gateway);
-      return answer({ lease, leaseMs: TABLE_LEASE_MS, nowMs: options.clock.nowMs() } satisfies AcknowledgeResponse);
+      return watch(options, watchers, peer, url, response);
+    case `POST ${WATCH_PATHS.acknowledge}`:
+      return answer(await acknowledge(options, peer, await body(request, acknowledgeRequest)));
+    case `POST ${WATCH_PATHS.certificate}`: {
+      const asked = await body(request, certificateRequest);
+      admitKey(world, peer, asked.gateway, asked.publicKey);
+      return answer({ certificate: await options.certify(asked) });
     }
-    case `POST ${WATCH_PATHS.certificate}`:
-      return answer({ certificate: await options.certify(await body(request, certificateRequest)) });
-    case `POST ${WATCH_PATHS.reports}`:
-      await options.reports.receive(await body(request, reportsRequest));
+    case `POST ${WATCH_PATHS.reports}`: {
+      const report = await body(request, reportsRequest);
+      admitAs(world, peer, report.gateway);
+      await options.reports.receive(report);
       return answer({});
-    case `POST ${WATCH_PATHS.usage}`:
-      return answer(await options.storeUsage(await body(request, usageRequest)));
-    case `POST ${WATCH_PATHS.decisions}`:
-      await options.storeDecisions(await body(request, decisionsRequest));
+    }
+    case `POST ${WATCH_PATHS.usage}`: {
+      const usage = await body(request, usageRequest);
+      admitAs(world, peer, usage.gateway);
+      return answer(await options.storeUsage(usage));
+    }
+    case `POST ${WATCH_PATHS.decisions}`: {
+      const decisions = await body(request, decisionsRequest);
+      admitAs(world, peer, decisions.gateway);
+      await options.storeDecisions(decisions);
       return answer({});
+    }
     default:
       throw new AppError('client.not_found');
   }
 }
 
+async function acknowledge(
+  options: WatchOptions,
+  peer: GatewayPeer,
+  asked: AcknowledgeRequest,
+): Promise<AcknowledgeResponse> {
+  const { gateway, boot, tableVersion } = asked;
+  const { leases, table, clock } = options;
+  // Nothing is waited for between this and the lease: a gateway that was removed gets none.
+  admitAs(options.world, peer, gateway);
+  let lease = false;
+  if (asked.released === true) {
+    leases.release(gateway, boot);
+    await options.released(gateway, boot);
+  } else {
+    lease =
+      tableVersion <= table.version &&
+      leases.acknowledge(gateway, boot, tableVersion, peer.by === 'socket' ? 'sole' : 'many');
+    if (lease) await options.leased(gateway, boot);
+  }
+  return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs() };
+}
+
 function watch(
-  options: WatchServerOptions,
+  options: WatchOptions,
   watchers: Map<string, ServerResponse>,
+  peer: GatewayPeer,
   url: URL,
   response: ServerResponse,
 ): void {
   const gateway = gatewayId.safeParse(url.searchParams.get('gateway'));
   if (!gateway.success) throw new AppError('client.invalid_request', { message: 'the watch names no gateway' });
+  admitAs(options.world, peer, gateway.data);
   const version = url.searchParams.get('version');
   const format = url.searchParams.get('table');
   if (version !== String(WATCH_VERSION) || format !== String(TABLE_FORMAT)) {
@@ -157,24 +219,6 @@ function watch(
   });
 }
 
-async function body<Schema extends z.ZodType>(request: IncomingMessage, schema: Schema): Promise<z.infer<Schema>> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    bytes += part.byteLength;
-    if (bytes > MAX_BODY_BYTES) throw new AppError('client.too_large');
-    parts.push(part);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.concat(parts).toString('utf8'));
-  } catch {
-    throw new AppError('client.invalid_body');
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success)
-    throw new AppError('client.invalid_request', {
-      message: `the report has another shape: ${parsed.error.issues[0]?.path.join('.') ?? ''}`,
-    });
-  return parsed.data;
+function body<Schema extends z.ZodType>(request: IncomingMessage, schema: Schema): Promise<z.infer<Schema>> {
+  return readBody(request, schema, MAX_BODY_BYTES);
 }

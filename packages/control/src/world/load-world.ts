@@ -16,6 +16,7 @@ import { noShare } from './isolation-rules.ts';
 import { loadPeople } from './people.ts';
 import { loadAnswers, loadBans } from './load-participation.ts';
 import { type DocumentRecord, GLOBAL_ID, type RetiredName, type World } from './world.ts';
+import { gatewaysText, loadGateways } from './gateway-record.ts';
 
 export async function loadWorld(db: Database): Promise<World> {
   const network = await db.selectFrom('network').select(['id', 'epoch', 'created_at']).executeTakeFirstOrThrow();
@@ -36,6 +37,7 @@ export async function loadWorld(db: Database): Promise<World> {
     bindings: await loadBindings(db),
     bans: await loadBans(db),
     isolationShare: noShare(),
+    gateways: await loadGateways(db),
     links: new Map(),
   };
   await loadSubclouds(db, world);
@@ -292,6 +294,7 @@ function documentRecord(row: {
     ]),
     agreed: new Map(Object.entries(row.agreed as Record<string, string[]>)) satisfies PoolModels,
     acknowledged: row.acknowledged,
+    gateways: gatewaysText(body.gateways),
     issuedAtMs: row.issued_at,
   };
 }

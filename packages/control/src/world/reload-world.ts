@@ -34,6 +34,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
   replace(world.people.networkRoles, fresh.people.networkRoles);
   replace(world.people.delegates, fresh.people.delegates);
   replace(world.bindings, fresh.bindings);
+  replace(world.gateways, fresh.gateways);
   world.places = fresh.places;
   replace(world.attesters, fresh.attesters);
   replace(world.audits, fresh.audits);

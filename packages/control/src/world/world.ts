@@ -20,6 +20,7 @@ import type { Membership } from '../membership/reconcile.ts';
 import type { DomainRecord } from './domains.ts';
 import type { People } from './people.ts';
 import type { IsolationShare } from './isolation-rules.ts';
+import type { GatewayRecord } from './gateway-record.ts';
 
 export interface NodeRecord {
   readonly id: string;
@@ -70,6 +71,8 @@ export interface DocumentRecord {
   readonly terms: ReadonlyMap<string, string>;
   readonly agreed: PoolModels;
   readonly acknowledged: boolean;
+  /** The gateways that it names, as `gatewaysText` writes them. */
+  readonly gateways: string;
   readonly issuedAtMs: number;
 }
 
@@ -151,6 +154,8 @@ export interface World {
   readonly bindings: Map<string, BindingRecord>;
   /** Not stored, but counted from what is: who takes part in the share that auto-join may isolate. */
   readonly isolationShare: IsolationShare;
+  /** By id, removed ones too: their keys never return. */
+  readonly gateways: Map<string, GatewayRecord>;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
 }

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { codeOf, startTestGateway } from '@subcloud/testkit/test-gateway';
 import { expect, test } from 'vitest';
 import { belongsToControl, passThrough } from './pass-through.ts';
+import { socketTransport } from '../watch/control-transport.ts';
 
 test('pages and API pass to control with the credential, and with the address that the gateway saw', async () => {
   await using t = await startTestGateway();
@@ -85,7 +86,8 @@ test('an answer before the end of a body arrives whole, and the next request is 
     },
     { path: socketPath },
   );
-  const { pass, close } = passThrough(socketPath);
+  const transport = socketTransport(folder);
+  const { pass } = passThrough(transport);
   const gateway = await listening(pass, { host: '127.0.0.1', port: 0 });
   const { port } = gateway.address() as AddressInfo;
   const send = async (path: string, body: string, length: number): Promise<readonly [number | undefined, string]> => {
@@ -102,7 +104,7 @@ test('an answer before the end of a body arrives whole, and the next request is 
       expect(await send('/api/echo', body, body.length)).toEqual([200, body]);
     }
   } finally {
-    close();
+    transport.close();
     for (const server of [gateway, control]) {
       server.closeAllConnections();
       server.close();

@@ -1,13 +1,14 @@
 /**
- * `/api/…`, `/docs` and `/` belong to control, which has no port of its own: they pass to its Unix socket as they are, in
- * both directions as streams. The caller's authorization passes too, since control decides by it. Control's private
- * paths are on another socket and cannot be reached from here, whatever the path.
+ * `/api/…`, `/docs` and `/` belong to control, which callers reach in no other way: they pass to it as they are, in both
+ * directions as streams. The caller's authorization passes too, since control decides by it. Control's private paths
+ * are on another channel and cannot be reached from here, whatever the path.
  */
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, request } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { AppError } from '@subcloud/contract/errors';
 import { clientAddress } from '../front/client-address.ts';
 import { sendError } from '../request/send-error.ts';
+import type { ControlTransport } from '../watch/control-transport.ts';
 
 export const CLIENT_ADDRESS_HEADER = 'x-subcloud-client-address';
 /** Whether the caller spoke TLS to this gateway: what control's cookies depend on. */
@@ -34,15 +35,12 @@ const MAX_BODY_BYTES = 2_097_152;
 export interface PassThrough {
   readonly matches: (path: string) => boolean;
   readonly pass: (incoming: IncomingMessage, response: ServerResponse) => void;
-  readonly close: () => void;
 }
 
-export function passThrough(socketPath: string): PassThrough {
-  const agent = new Agent({ keepAlive: true, maxSockets: 256, maxFreeSockets: 16 });
+export function passThrough(transport: ControlTransport): PassThrough {
   return {
     matches: belongsToControl,
-    pass: (incoming, response) => pass(agent, socketPath, incoming, response),
-    close: () => agent.destroy(),
+    pass: (incoming, response) => pass(transport, incoming, response),
   };
 }
 
@@ -60,7 +58,7 @@ export function belongsToControl(path: string): boolean {
   );
 }
 
-function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, response: ServerResponse): void {
+function pass(transport: ControlTransport, incoming: IncomingMessage, response: ServerResponse): void {
   // No route of control takes as much; what is larger is refused here, and read to its end so that the answer arrives.
   if (Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES) {
     incoming.resume();
@@ -74,7 +72,7 @@ function pass(agent: Agent, socketPath: string, incoming: IncomingMessage, respo
   headers[CLIENT_SCHEME_HEADER] = incoming.socket instanceof TLSSocket ? 'https' : 'http';
   // Whatever the method: a body without framing would be read by control as the next request of this connection.
   if (hasBody(incoming.headers) && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked';
-  const onward = request({ agent, socketPath, path: incoming.url, method: incoming.method, headers });
+  const onward = transport.request('api', { path: incoming.url, method: incoming.method, headers });
   const fail = (): void => {
     onward.destroy();
     incoming.resume();

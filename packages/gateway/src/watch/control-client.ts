@@ -1,40 +1,42 @@
-/** Calls to control over its private Unix socket. Answers are bounded; any failure is an Error, never a guess. */
-import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+/** Calls to control over its private channel. Answers are bounded; any failure is an Error, never a guess. */
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { answerError } from './control-refusal.ts';
+import type { ControlTransport } from './control-transport.ts';
 
 const MAX_ANSWER_BYTES = 1_048_576;
 const CALL_TIMEOUT_MS = 10_000;
 
 export interface ControlClient {
-  /** The parsed JSON of a 2xx answer. Throws on anything else, and when the signal aborts. */
+  /** The parsed JSON of a 2xx answer. Throws on anything else (ControlRefusal where control says no for good). */
   post(path: string, body: unknown): Promise<unknown>;
   /** The same for a body that is JSON text already. */
   postJson(path: string, json: string): Promise<unknown>;
   /** The answer to a GET that never ends. */
   open(path: string, onAnswer: (answer: IncomingMessage) => void, onFailure: (error: Error) => void): ClientRequest;
-  close(): void;
 }
 
-export function controlClient(socketPath: string): ControlClient {
-  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+export function controlClient(transport: ControlTransport): ControlClient {
   return {
-    post: (path, body) => post(agent, socketPath, path, JSON.stringify(body)),
-    postJson: (path, json) => post(agent, socketPath, path, json),
+    post: (path, body) => post((options) => transport.request('watch', options), path, JSON.stringify(body)),
+    postJson: (path, json) => post((options) => transport.request('watch', options), path, json),
     open(path, onAnswer, onFailure) {
-      const call = request({ socketPath, path, method: 'GET', agent: false });
+      const call = transport.single('watch', { path, method: 'GET' });
       call.on('error', onFailure);
       call.on('response', onAnswer);
       call.end();
       return call;
     },
-    close: () => agent.destroy(),
   };
 }
 
-function post(agent: Agent, socketPath: string, path: string, text: string): Promise<unknown> {
+/** One call on a connection that is given. */
+export function postOn(connection: RequestOptions, path: string, text: string): Promise<unknown> {
+  return post((options) => request({ ...options, ...connection }), path, text);
+}
+
+function post(start: (options: RequestOptions) => ClientRequest, path: string, text: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const call = request({
-      agent,
-      socketPath,
+    const call = start({
       path,
       method: 'POST',
       timeout: CALL_TIMEOUT_MS,
@@ -53,9 +55,10 @@ function post(agent: Agent, socketPath: string, path: string, text: string): Pro
       answer.on('error', reject);
       answer.on('end', () => {
         const status = answer.statusCode ?? 0;
-        if (status < 200 || status > 299) return reject(new Error(`control answered ${path} with ${status}`));
+        const body = Buffer.concat(chunks).toString('utf8');
+        if (status < 200 || status > 299) return reject(answerError(path, status, body));
         try {
-          resolve(bytes === 0 ? null : JSON.parse(Buffer.concat(chunks).toString('utf8')));
+          resolve(bytes === 0 ? null : JSON.parse(body));
         } catch {
           reject(new Error(`control's answer to ${path} is not JSON`));
         }

@@ -16,6 +16,8 @@ export interface Lease {
   mark(): Moment;
   /** Control granted `leaseMs` to the request that was sent at `sentAt`; never more than the contract's own bound. */
   granted(sentAt: Moment, leaseMs: number): void;
+  /** Control has said no for good: nobody is served from now on, whatever was granted. */
+  drop(): void;
   live(): boolean;
 }
 
@@ -29,6 +31,9 @@ export function createLease(clock: Clock): Lease {
     granted(sentAt, leaseMs) {
       grantedAt = sentAt;
       lengthMs = Math.min(leaseMs, TABLE_LEASE_MS);
+    },
+    drop() {
+      grantedAt = undefined;
     },
     live: () => grantedAt !== undefined && elapsedMs(grantedAt) < lengthMs,
   };

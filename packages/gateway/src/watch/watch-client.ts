@@ -6,6 +6,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { TABLE_FORMAT } from '@subcloud/contract/table';
 import {
+  type AcknowledgeRequest,
   type AcknowledgeResponse,
   WATCH_ACK_MS,
   WATCH_PATHS,
@@ -17,11 +18,13 @@ import { jsonLineReader } from '@subcloud/kit/json-lines';
 import type { Log } from '@subcloud/kit/log';
 import { EMPTY_TABLE, type RoutingTable, type TableChange } from '../table/routing-table.ts';
 import type { ControlClient } from './control-client.ts';
+import { ControlRefusal, answerError } from './control-refusal.ts';
 import type { ControlTime } from './control-time.ts';
 import type { Lease } from './lease.ts';
 import { tableReader } from './table-reader.ts';
 
 const MAX_LINE_BYTES = 67_108_864;
+const MAX_REFUSAL_CHARS = 65_536;
 /** Short: while control is away the lease runs down, and news of nodes waits. */
 const REOPEN_BACKOFF = { baseMs: 100, capMs: 1_000 };
 
@@ -44,8 +47,12 @@ export interface WatchClient {
   table(): RoutingTable;
   /** Where there is a table and the right to serve by it. */
   live(): boolean;
-  stop(): void;
+  /** Ends the watch and gives the lease back, so that no withdrawal waits for it. Nobody may be served any more. */
+  stop(): Promise<void>;
 }
+
+/** A last word to control is waited for at most this long. */
+const RELEASE_WAIT_MS = 1_000;
 
 export function startWatch(options: WatchClientOptions): WatchClient {
   const { clock, control, lease, time, log } = options;
@@ -59,7 +66,8 @@ export function startWatch(options: WatchClientOptions): WatchClient {
 
   const acknowledger = startAcknowledging(options, () => (loaded ? table.version : undefined));
 
-  const reopen = (reason: string): void => {
+  const reopen = (reason: string, cause?: Error): void => {
+    if (cause instanceof ControlRefusal) refused(options, cause);
     call?.destroy();
     call = undefined;
     if (stopped || reopening !== undefined) return;
@@ -108,7 +116,7 @@ export function startWatch(options: WatchClientOptions): WatchClient {
     const own = control.open(
       `${WATCH_PATHS.watch}?${query.toString()}`,
       (answer) => (own === call ? read(answer, own) : answer.destroy()),
-      (error) => own === call && reopen(error.message),
+      (error) => own === call && reopen(error.message, error),
     );
     call = own;
   };
@@ -120,15 +128,23 @@ export function startWatch(options: WatchClientOptions): WatchClient {
   return {
     table: () => table,
     live: () => loaded && lease.live(),
-    stop() {
+    async stop() {
       stopped = true;
       silence.cancel();
       reopening?.cancel();
-      acknowledger.stop();
+      const released = acknowledger.release();
       call?.destroy();
       call = undefined;
+      lease.drop();
+      await released;
     },
   };
+}
+
+/** To serve on by a table that control no longer stands behind would be to wait for the end of the lease against its word. */
+function refused({ lease, log }: WatchClientOptions, why: ControlRefusal): void {
+  if (lease.live()) log.error({ why: why.message }, 'control refuses this gateway: it serves nobody from now on');
+  lease.drop();
 }
 
 interface LineSink {
@@ -136,14 +152,14 @@ interface LineSink {
   readonly heard: () => void;
   /** Throws for what it refuses. */
   readonly onMessage: (message: unknown) => void;
-  readonly onEnd: (reason: string) => void;
+  readonly onEnd: (reason: string, cause?: Error) => void;
 }
 
 function readLines(answer: IncomingMessage, sink: LineSink): void {
-  const end = (reason: string): void => {
-    if (sink.current()) sink.onEnd(reason);
+  const end = (reason: string, cause?: Error): void => {
+    if (sink.current()) sink.onEnd(reason, cause);
   };
-  if (answer.statusCode !== 200) return end(`control answered the watch with ${answer.statusCode ?? 0}`);
+  if (answer.statusCode !== 200) return readRefusal(answer, (error) => end(error.message, error));
   const lines = jsonLineReader({ maxLineBytes: MAX_LINE_BYTES, onLine: sink.onMessage });
   answer.on('data', (chunk: Buffer) => {
     if (!sink.current()) return;
@@ -161,11 +177,22 @@ function readLines(answer: IncomingMessage, sink: LineSink): void {
   answer.on('end', () => end('control ended the watch'));
 }
 
+function readRefusal(answer: IncomingMessage, done: (error: Error) => void): void {
+  let text = '';
+  const finish = (): void => done(answerError('the watch', answer.statusCode ?? 0, text));
+  answer.setEncoding('utf8');
+  answer.on('data', (part: string) => {
+    text += part;
+    if (text.length > MAX_REFUSAL_CHARS) answer.destroy();
+  });
+  answer.once('close', finish);
+}
+
 /** One acknowledgement under way at a time; a version that commits meanwhile is acknowledged right after. */
 function startAcknowledging(
   options: WatchClientOptions,
   version: () => number | undefined,
-): { now(): void; stop(): void } {
+): { now(): void; release(): Promise<void> } {
   const { clock, control, lease, time, log } = options;
   let underWay = false;
   let again = false;
@@ -191,7 +218,10 @@ function startAcknowledging(
     }
     underWay = true;
     send(tableVersion)
-      .catch((error: unknown) => log.debug({ err: error }, 'an acknowledgement failed'))
+      .catch((error: unknown) => {
+        if (error instanceof ControlRefusal) refused(options, error);
+        log.debug({ err: error }, 'an acknowledgement failed');
+      })
       .finally(() => {
         underWay = false;
         if (again) {
@@ -203,9 +233,16 @@ function startAcknowledging(
   const renewing = clock.every(WATCH_ACK_MS, now);
   return {
     now,
-    stop() {
+    async release() {
       stopped = true;
       renewing.cancel();
+      const tableVersion = version();
+      if (tableVersion === undefined) return;
+      const { gatewayId: gateway, boot } = options;
+      const said = control
+        .post(WATCH_PATHS.acknowledge, { gateway, boot, tableVersion, released: true } satisfies AcknowledgeRequest)
+        .catch((error: unknown) => log.debug({ err: error }, 'the lease was not given back; it runs out'));
+      await Promise.race([said, clock.sleep(RELEASE_WAIT_MS)]);
     },
   };
 }

@@ -1,0 +1,120 @@
+/**
+ * The network that this gateway belongs to, kept in its folder: written once, when it enrols. The token is spent then;
+ * what proves the gateway afterwards is its key alone.
+ */
+import { join } from 'node:path';
+import {
+  CONTROL_PATHS,
+  type GatewayEnrolmentRequest,
+  gatewayEnrolmentResponse,
+} from '@subcloud/contract/control-channel';
+import { type Clock, type Random, jitteredBackoffMs } from '@subcloud/kit/clock';
+import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
+import type { Log } from '@subcloud/kit/log';
+import { parseGatewayToken } from '@subcloud/kit/secrets';
+import * as z from 'zod';
+import type { GatewayKeys } from '../link/gateway-identity.ts';
+import { postOn } from './control-client.ts';
+import { UntrustedControl, controlDialer } from './control-dial.ts';
+import { ControlRefusal } from './control-refusal.ts';
+
+const trustFile = z.strictObject({
+  version: z.literal(1),
+  networkId: z.string(),
+  /** SHA-256 of the network's key, hex. */
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  gateway: z.string(),
+});
+export type ControlTrust = z.infer<typeof trustFile>;
+
+export interface EnrolOptions {
+  readonly dataDir: string;
+  readonly url: URL;
+  readonly token: string | undefined;
+  readonly keys: GatewayKeys;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+const ENROL_FOR_MS = 30_000;
+const BACKOFF = { baseMs: 250, capMs: 3_000 };
+
+/**
+ * The network of this folder; enrols with the token where it has none yet. Throws with a readable message what is wrong
+ * with token, folder or control; while control is away it is tried for ENROL_FOR_MS.
+ */
+export async function joinNetwork(options: EnrolOptions): Promise<ControlTrust> {
+  const path = join(options.dataDir, 'network.json');
+  const token = options.token === undefined ? undefined : parseGatewayToken(options.token);
+  if (options.token !== undefined && token === undefined)
+    throw new Error('--gateway-token: this is no gateway token, or it was not copied whole');
+  const known = load(path);
+  if (known !== undefined) {
+    if (known.gateway !== options.keys.id)
+      throw new Error(`${path} is of gateway ${known.gateway}, this folder of ${options.keys.id}: restore its files`);
+    if (token !== undefined && token.fingerprint !== known.fingerprint)
+      throw new Error(
+        `the token is of another network than the one this folder belongs to (${known.networkId}): use an empty --data-dir`,
+      );
+    return known;
+  }
+  if (token === undefined)
+    throw new Error(
+      'this gateway is not enrolled yet: give it a token by --gateway-token (the admin makes one with `subcloud gateway-token create`)',
+    );
+  const networkId = await enrol(options, token);
+  const trust: ControlTrust = {
+    version: 1,
+    networkId,
+    fingerprint: token.fingerprint,
+    gateway: options.keys.id,
+  };
+  writeFileDurably(path, `${JSON.stringify(trust)}\n`);
+  return trust;
+}
+
+function load(path: string): ControlTrust | undefined {
+  const text = readFileIfPresent(path);
+  if (text === undefined) return undefined;
+  try {
+    return trustFile.parse(JSON.parse(text));
+  } catch {
+    throw new Error(`${path} is damaged; restore it, or enrol this machine anew from an empty folder`);
+  }
+}
+
+async function enrol(
+  options: EnrolOptions,
+  token: { readonly secret: string; readonly fingerprint: string },
+): Promise<string> {
+  const { clock, keys, url, log, random } = options;
+  const dialer = controlDialer({
+    url,
+    key: keys.key,
+    fingerprint: token.fingerprint,
+    clock,
+    nowMs: () => clock.nowMs(),
+  });
+  const asked: GatewayEnrolmentRequest = { token: token.secret, gateway: keys.id };
+  const endMs = clock.monotonicMs() + ENROL_FOR_MS;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const socket = await dialer.dial('identity');
+      const answer = gatewayEnrolmentResponse.parse(
+        await postOn({ createConnection: () => socket }, CONTROL_PATHS.enrol, JSON.stringify(asked)),
+      );
+      return answer.networkId;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      if (error instanceof UntrustedControl)
+        throw new Error(`The gateway token was not sent: ${why}`, { cause: error });
+      if (error instanceof ControlRefusal) throw new Error(`The gateway was not enrolled: ${why}`, { cause: error });
+      const pauseMs = jitteredBackoffMs(attempt, BACKOFF, random);
+      if (clock.monotonicMs() + pauseMs >= endMs)
+        throw new Error(`The gateway was not enrolled: ${why}`, { cause: error });
+      log.warn({ why }, 'control cannot be reached yet; enrolment is tried again');
+      await clock.sleep(pauseMs);
+    }
+  }
+}
