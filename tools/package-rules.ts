@@ -58,7 +58,13 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
 };
 
 /** Packages that only code which no user runs may load. */
-export const testOnlyPackages: readonly string[] = ['vitest', 'fast-check', 'openai', '@subcloud/testkit'];
+export const testOnlyPackages: readonly string[] = [
+  'vitest',
+  'fast-check',
+  'openai',
+  'oidc-provider',
+  '@subcloud/testkit',
+];
 
 export const bannedPackages: readonly BannedPackage[] = [
   {

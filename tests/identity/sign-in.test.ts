@@ -1,7 +1,9 @@
 /** Accounts and their sessions through the real network: first account, sign-in, its limits, forms, cookies, invitations, devices. */
+import { join } from 'node:path';
 import { withClient } from '@subcloud/kit/postgres/with-client';
 import { hashSecret } from '@subcloud/kit/secrets';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Browser, hiddenFields } from './browser.ts';
 
@@ -107,6 +109,29 @@ describe('a session', () => {
     const idle = await signedIn();
     network.clock.advance(12 * 3_600_000 + 1_000);
     expect((await idle.get('/account')).location).toBe('/account/sign-in');
+  });
+
+  test('is bound to this host and to TLS wherever a browser comes from elsewhere, whatever the browser says of itself', async () => {
+    const cookies = async (headers: Readonly<Record<string, string>>): Promise<readonly string[]> => {
+      const { headers: answered } = await request('http://control/account/sign-in', {
+        dispatcher: new Agent({ connect: { socketPath: join(network.dataDir, 'run', 'api.sock') } }),
+        headers,
+      });
+      return [answered['set-cookie'] ?? []].flat();
+    };
+    // As the gateway tells control of a caller.
+    for (const told of [
+      { 'x-subcloud-client-address': '198.51.100.7', 'x-subcloud-client-scheme': 'https' },
+      { 'x-subcloud-client-address': '127.0.0.1', 'x-subcloud-client-scheme': 'https' },
+      { 'x-subcloud-client-address': '198.51.100.7', 'x-subcloud-client-scheme': 'http' },
+    ])
+      expect(await cookies(told)).toEqual([expect.stringMatching(/^__Host-subcloud-form=.*Secure/)]);
+    const { setCookies } = await new Browser(network.url).get('/account/sign-in', {
+      'x-subcloud-client-scheme': 'https',
+      'x-subcloud-client-address': '198.51.100.7',
+    });
+    expect(setCookies).toEqual([expect.stringMatching(/^subcloud-form=/)]);
+    expect(setCookies[0]).not.toContain('Secure');
   });
 
   test('means nothing to the API', async () => {

@@ -64,7 +64,8 @@ export function createIdempotencyKeys(db: Database, clock: Clock): IdempotencyKe
           param: 'idempotency-key',
         });
       const id = sha256(`${caller}\n${key}`);
-      const fingerprint = sha256(content);
+      // With the key, which the store does not have: content may hold a password, whose bare hash could be guessed at.
+      const fingerprint = sha256(`${key}\n${content}`);
       const secret = Buffer.from(
         hkdfSync('sha256', `${credential}\n${key}`, Buffer.from(id, 'hex'), 'subcloud/v1/idempotency', 32),
       );

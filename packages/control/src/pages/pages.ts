@@ -10,6 +10,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { Actor } from '../access/actor.ts';
 import { type WriteLoop, auditedLoop } from '../audit/audited.ts';
 import type { ApiContext } from '../api/context.ts';
+import { isBannedCaller } from '../world/bans.ts';
 import { type Session, findSession } from '../identity/sessions.ts';
 import type { Loop } from '../loop.ts';
 import type { Database } from '../store/database.ts';
@@ -24,6 +25,8 @@ export interface PageContext extends Pick<ApiContext, 'identity' | 'clock' | 'pa
   readonly db: Database;
   readonly loop: Loop;
   readonly log: Log;
+  /** What was done is known beside the database before anybody is told of it. */
+  readonly mirror: { caughtUp(): Promise<void> };
 }
 
 export interface PageTools extends PageContext {
@@ -36,11 +39,24 @@ export interface PageTools extends PageContext {
 const MAX_FORM_BYTES = 16_384;
 
 export function accountPages(context: PageContext): Hono {
-  const { db, loop, clock, log } = context;
+  const { db, loop, clock, log, mirror } = context;
   const tools: PageTools = {
     ...context,
-    session: (c) => findSession(db, readCookie(c, 'session'), clock.nowMs()),
-    writing: (actor, action) => auditedLoop(loop, clock, { requestId: newId('req'), actor, action, reason: null }).loop,
+    session: async (c) => {
+      const session = await findSession(db, readCookie(c, 'session'), clock.nowMs());
+      return session === undefined || isBannedCaller(loop.world, session.principal, null) ? undefined : session;
+    },
+    writing: (actor, action) => {
+      const audited = auditedLoop(loop, clock, { requestId: newId('req'), actor, action, reason: null }).loop;
+      return {
+        world: audited.world,
+        change: async (work) => {
+          const done = await audited.change(work);
+          await mirror.caughtUp();
+          return done;
+        },
+      };
+    },
   };
   const app = new Hono();
   app.use('*', bodyLimit({ maxSize: MAX_FORM_BYTES, onError: (c) => sendFault(c, new AppError('client.too_large')) }));

@@ -4,6 +4,7 @@ import type { Context, Hono } from 'hono';
 import { findLogin } from '../identity/accounts.ts';
 import { isPassword } from '../identity/passwords.ts';
 import { SESSION_MAX_MS, endSession, insertSession } from '../identity/sessions.ts';
+import { isBannedCaller } from '../world/bans.ts';
 import { groupsOf } from '../world/groups.ts';
 import { clearCookie, clientAddressOf, formToken, ownPath, readForm, writeCookie } from './browser.ts';
 import { PAGE_HEADERS, each, html, pageText } from './html.ts';
@@ -83,7 +84,9 @@ export async function signIn(
 ): Promise<void> {
   const before = await tools.session(c);
   const { result } = await tools.writing(asAccount(principal), 'account.signIn').change(async (tx) => {
-    if (tools.loop.world.people.accounts.get(principal)?.disabled !== false) throw new AppError('policy.forbidden');
+    const { world } = tools.loop;
+    if (world.people.accounts.get(principal)?.disabled !== false || isBannedCaller(world, principal, null))
+      throw new AppError('policy.forbidden', { message: 'This account does not sign in any more.' });
     if (before !== undefined) await endSession(tx, before.hash);
     return {
       audit: { subject: `account:${principal}`, before: null, after: { session: true, by } },
