@@ -74,6 +74,7 @@ const reports = startReports({
   drained: () => [],
 });
 const watch = startWatch({
+  shares: { reported: () => ({ lo: 0, hi: 0, sequence: 0 }), granted: () => undefined },
   ...common,
   lease: createLease(clock),
   time: controlTime(clock),

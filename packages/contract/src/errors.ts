@@ -172,6 +172,13 @@ export const ERROR_CODES = {
     summary: 'The OpenID provider does not answer.',
     advice: 'Try again; the admin checks the provider and `oidcIssuer`.',
   },
+  'policy.limit_exceeded': {
+    status: 429,
+    type: 'rate_limit_error',
+    summary: 'The caller, its token or all callers of the Subcloud together have used what they may for now.',
+    advice:
+      'Try again after `retry-after` seconds; without that header the request alone asks for more than the limit: send less.',
+  },
   'policy.join_refused': {
     status: 403,
     type: 'permission_error',

@@ -32,7 +32,15 @@ export const MAX_BODY_BYTES = 33_554_432;
 /** Bodies above this are not kept for a retry. */
 export const MAX_RETRIED_BODY_BYTES = 4_194_304;
 /** Body keys that the gateway or the agent reads; each may stand once, in lower case only. */
-export const READ_BODY_KEYS: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'subcloud']);
+export const READ_BODY_KEYS: ReadonlySet<string> = new Set([
+  'model',
+  'stream',
+  'stream_options',
+  'subcloud',
+  'max_tokens',
+  'max_completion_tokens',
+  'n',
+]);
 export const POOL_HEADER = 'x-subcloud';
 export const CLIENT_REQUEST_ID_HEADER = 'x-client-request-id';
 /** `/s/NAME/v1/…` names a pool by path. */

@@ -6,12 +6,16 @@
  * its own monotonic clock; control counts from the moment it *received* it. So control's end is never before the
  * gateway's, however long anything was under way. Control grants none to a gateway that lags behind a published table.
  *
- * Versions: 1, 2026-11.
+ * Shares: with each acknowledgement a gateway says which part of every limit it hands out, and control answers which part
+ * it is to have. Parts of different gateways never overlap, for as long as leases live; a gateway whose lease has ended
+ * hands out nothing until it is given a part again.
+ *
+ * Versions: 1, 2026-11. 2, 2026-11: shares of limits.
  */
 import * as z from 'zod';
 import { signedDocument } from './documents.ts';
 
-export const WATCH_VERSION = 1;
+export const WATCH_VERSION = 2;
 /** Control sends a `ping` at least this often; a gateway that hears nothing for three of them opens a new watch. */
 export const WATCH_PING_MS = 2_000;
 /** A gateway acknowledges a table at once, and again at least this often, to renew its lease. */
@@ -28,6 +32,7 @@ export const WATCH_PATHS = {
   reports: '/internal/v1/reports',
   usage: '/internal/v1/usage',
   decisions: '/internal/v1/decisions',
+  dayUsage: '/internal/v1/day-usage',
 } as const;
 
 /** Query of the watch: `gateway`, `boot` (new at every start of the gateway), `version` (WATCH_VERSION), `table` (TABLE_FORMAT). */
@@ -50,12 +55,18 @@ export type WatchMessage =
 export const gatewayId = z.string().regex(/^gw_[0-9a-z]{1,64}$/);
 const nodeId = z.string().regex(/^nod_[0-9a-z]{1,64}$/);
 
+/** A part of every limit: of [0, 1), `hi` not included; empty where they are equal. */
+export const shareInterval = z.strictObject({ lo: z.number().min(0).max(1), hi: z.number().min(0).max(1) });
+export type ShareInterval = z.infer<typeof shareInterval>;
+
 export const acknowledgeRequest = z.strictObject({
   gateway: gatewayId,
   boot: z.string().max(64),
   tableVersion: z.int().nonnegative(),
   /** The gateway has stopped: it serves nobody from now on, and its lease ends here. */
   released: z.literal(true).optional(),
+  /** What the gateway hands out now. `sequence` grows with each acknowledgement of a boot: an overtaken one changes nothing. */
+  share: shareInterval.extend({ sequence: z.int().nonnegative() }).optional(),
 });
 export type AcknowledgeRequest = z.infer<typeof acknowledgeRequest>;
 export interface AcknowledgeResponse {
@@ -64,7 +75,24 @@ export interface AcknowledgeResponse {
   readonly leaseMs: number;
   /** Control's clock when it answered. */
   readonly nowMs: number;
+  /** What the gateway is to hand out; left out: as before. `idleMs`: how long nobody has handed out any of what is new in it. */
+  readonly share?: ShareInterval & { readonly idleMs: number };
 }
+
+/** What has been used of a UTC day, as far as control has stored it. `day` counts from the epoch. */
+export const dayUsageRequest = z.strictObject({ gateway: gatewayId, day: z.int().nonnegative() });
+export type DayUsageRequest = z.infer<typeof dayUsageRequest>;
+export const dayUsageResponse = z.strictObject({
+  used: z.array(
+    z.strictObject({
+      pool: z.string(),
+      principal: z.string(),
+      credential: z.string(),
+      tokens: z.number().nonnegative(),
+    }),
+  ),
+});
+export type DayUsageResponse = z.infer<typeof dayUsageResponse>;
 
 export const certificateRequest = z.strictObject({
   gateway: gatewayId,
@@ -180,6 +208,8 @@ export const decisionRecord = z.strictObject({
       }),
     )
     .max(16),
+  /** Limits in dry run that would have refused it: `caller requestsPerMinute`. */
+  overLimit: z.array(z.string().max(64)).max(12).optional(),
   outcome: z.string().max(64),
   status: z.int(),
   firstByteMs: z.number().nullable(),

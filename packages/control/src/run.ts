@@ -19,6 +19,8 @@ import { type NvidiaVerifier, createNvidiaVerifier } from './facts/nvidia-attest
 import { createReportSink } from './facts/reports.ts';
 import { createIdentity } from './identity/identity.ts';
 import { oidcFrom } from './identity/oidc-from.ts';
+import { readDayUsage } from './limits/day-usage.ts';
+import { createShares } from './limits/shares.ts';
 import { createLoop } from './loop.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
@@ -113,6 +115,8 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
       return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
     },
     storeUsage: (request) => storeUsage(db, request),
+    shares: createShares(clock, gateways.remembered, gateways.servedUntilMs),
+    dayUsage: (request) => readDayUsage(db, request),
     storeDecisions: (request) => storeDecisions(db, request),
     leased: gateways.leased,
     released: gateways.released,

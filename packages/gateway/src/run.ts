@@ -14,6 +14,8 @@ import { passThrough } from './endpoints/pass-through.ts';
 import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, createLinkHub } from './link/link-hub.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
+import { Limiter } from './limits/limiter.ts';
+import { keepShare } from './limits/share-keeper.ts';
 import { createPublicServer, onUpgrade } from './listen.ts';
 import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
@@ -80,6 +82,7 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     ...common,
     lease: createLease(common.clock),
     time: wiring.time,
+    shares: wiring.shares,
     onChange(change) {
       links.tableChanged(change);
       active.tableChanged(change);
@@ -159,6 +162,9 @@ async function wire(options: GatewayRunOptions) {
   const uploads = startUploads({ ...common, journal });
   const active = activeRequests(clock);
   const budget = byteBudget(config.maxBufferedBytes);
+  const limiter = new Limiter();
+  const usage = { last: () => journal.last, stored: () => journal.stored };
+  const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
   const metrics = gatewayMetrics(() => ({
     activeRequests: active.size,
     bufferedBytes: budget.usedBytes,
@@ -175,6 +181,7 @@ async function wire(options: GatewayRunOptions) {
     budget,
     bodyTimeoutMs: config.bodyTimeoutMs,
     domain: config.domain,
+    limiter,
     journal: {
       append(record, written) {
         metrics.counted(record);
@@ -192,7 +199,8 @@ async function wire(options: GatewayRunOptions) {
   const readiness = (): Readiness => {
     const { version: tableVersion } = table();
     const reason = state.draining ? 'draining' : live() ? 'ready' : tableVersion === 0 ? 'starting' : 'table stale';
-    return { ready: reason === 'ready' && certificates.current() !== undefined, reason, tableVersion };
+    const whole = certificates.current() !== undefined && shares.ready();
+    return { ready: reason === 'ready' && whole, reason, tableVersion };
   };
   const pages = passThrough(transport);
   const identity = { keys, certificates };
@@ -216,6 +224,7 @@ async function wire(options: GatewayRunOptions) {
     links,
     uploads,
     active,
+    shares,
     requests,
     readiness,
   };
@@ -234,6 +243,7 @@ async function shutDown(
   reports.stop();
   certificates.stop();
   await watch.stop();
+  wiring.shares.stop();
   open.closeAllConnections();
   await closed;
 }

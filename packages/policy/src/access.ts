@@ -83,6 +83,7 @@ export const accessClause = z.strictObject({
     .max(256)
     .refine((ids) => new Set(ids).size === ids.length, 'must name each once')
     .optional(),
+  limits: accessLimits.optional(),
 });
 export type AccessClause = z.infer<typeof accessClause>;
 

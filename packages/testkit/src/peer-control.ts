@@ -6,6 +6,7 @@ import type { TrustChain } from '@subcloud/contract/documents';
 import {
   type AcknowledgeRequest,
   type CertificateRequest,
+  type DayUsageResponse,
   type DecisionRecord,
   type ReportsRequest,
   type UsageRecord,
@@ -42,6 +43,9 @@ export interface PeerControl extends AsyncDisposable {
   /** How many watches were opened so far. */
   opened(): number;
   grantsLease: boolean;
+  /** Of the limits; all of them from the start. */
+  share: { readonly lo: number; readonly hi: number; readonly idleMs: number };
+  dayUsage: DayUsageResponse['used'];
   takesUsage: boolean;
   /** Cuts every watch. */
   cut(): void;
@@ -87,6 +91,8 @@ class ScriptedControl implements PeerControl {
   #opened = 0;
   #stored = 0;
   grantsLease = true;
+  share = { lo: 0, hi: 1, idleMs: 86_400_000 };
+  dayUsage: DayUsageResponse['used'] = [];
   takesUsage = true;
 
   constructor() {
@@ -139,7 +145,7 @@ class ScriptedControl implements PeerControl {
     switch (path) {
       case WATCH_PATHS.acknowledge:
         this.acknowledged.push(acknowledgeRequest.parse(body));
-        return reply({ lease: this.grantsLease, leaseMs: 60_000, nowMs: Date.now() });
+        return reply({ lease: this.grantsLease, leaseMs: 60_000, nowMs: Date.now(), share: this.share });
       case WATCH_PATHS.certificate:
         return reply({ certificate: certify(this.signingKey, NETWORK_ID, certificateRequest.parse(body)) });
       case WATCH_PATHS.reports:
@@ -148,6 +154,8 @@ class ScriptedControl implements PeerControl {
       case WATCH_PATHS.usage:
         if (!this.takesUsage) return void response.writeHead(503).end();
         return reply({ acknowledged: this.#store(usageRequest.parse(body).records) });
+      case WATCH_PATHS.dayUsage:
+        return reply({ used: this.dayUsage });
       case WATCH_PATHS.decisions:
         this.decisions.push(...decisionsRequest.parse(body).records);
         return reply({});

@@ -128,7 +128,12 @@ export class SimulatedGateway {
 
   acknowledgement(): SentAcknowledgement | undefined {
     if (!this.#loaded) return undefined;
-    const request = { gateway: this.id, boot: String(this.boot), tableVersion: this.table.version };
+    const request = {
+      gateway: this.id,
+      boot: String(this.boot),
+      tableVersion: this.table.version,
+      share: { lo: 0, hi: 0, sequence: 0 },
+    };
     return { request, sentAt: this.lease.mark() };
   }
 

@@ -12,7 +12,7 @@ import type { PublishedTable } from './published-table.ts';
 export function poolAccess(clause: AccessClause): PoolAccess {
   const known = compiled.get(clause);
   if (known !== undefined) return known;
-  const { require, tokens, whitelist, binding } = clause;
+  const { require, tokens, whitelist, binding, limits } = clause;
   const access: PoolAccess = {
     ...(require === 'all' ? { require } : {}),
     tokens,
@@ -25,6 +25,7 @@ export function poolAccess(clause: AccessClause): PoolAccess {
           },
         }),
     ...(binding === undefined ? {} : { binding: true as const }),
+    ...(limits === undefined ? {} : { limits }),
   };
   compiled.set(clause, access);
   return access;

@@ -18,6 +18,8 @@ export interface GatewayStore {
   readonly addresses: () => readonly GatewayAddress[];
   /** Leases that an earlier run may have granted: `leaseKey` -> end, monotonic ms. */
   readonly remembered: ReadonlyMap<string, number>;
+  /** The last moment at which any gateway may have served anybody, monotonic ms; undefined: none ever has. */
+  readonly servedUntilMs: number | undefined;
   /** What a gateway says when it asks for a certificate. */
   register(request: CertificateRequest): Promise<void>;
   /** Before the answer that grants: writes when the last write is old. */
@@ -38,6 +40,14 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
     const presence: Presence = world.gateways.get(id)?.by === 'tls' ? 'many' : 'sole';
     remembered.set(leaseKey(id, boot, presence), clock.monotonicMs() + TABLE_LEASE_MS);
   }
+  const last = await db
+    .selectFrom('usage')
+    .select((eb) => eb.fn.max('at').as('at'))
+    .executeTakeFirst();
+  const ends = [
+    ...rows.map(({ leased_at }) => leased_at + TABLE_LEASE_MS + WRITE_MS),
+    ...(last === undefined || last.at === null ? [] : [last.at]),
+  ];
   const save = async (record: GatewayRecord): Promise<void> => {
     const { id, url, publicKey } = record;
     await db
@@ -73,6 +83,7 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
           : [],
       ),
     remembered,
+    servedUntilMs: ends.length === 0 ? undefined : clock.monotonicMs() + Math.max(...ends) - nowMs,
     async register({ gateway: id, url, publicKey }) {
       const known = world.gateways.get(id) ?? bySocket(id);
       if (known.url !== url || known.publicKey !== publicKey) await save({ ...known, url, publicKey });

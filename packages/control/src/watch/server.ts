@@ -11,6 +11,8 @@ import {
   type AcknowledgeRequest,
   type AcknowledgeResponse,
   type CertificateRequest,
+  type DayUsageRequest,
+  type DayUsageResponse,
   type DecisionsRequest,
   type UsageRequest,
   type UsageResponse,
@@ -19,6 +21,7 @@ import {
   WATCH_VERSION,
   acknowledgeRequest,
   certificateRequest,
+  dayUsageRequest,
   decisionsRequest,
   gatewayId,
   reportsRequest,
@@ -31,9 +34,10 @@ import type { Log } from '@subcloud/kit/log';
 import { HEARTBEAT_MS, HEARTBEATS_MISSED } from '@subcloud/contract/link';
 import type { PublishedTable } from '../compile/published-table.ts';
 import type { ReportSink } from '../facts/reports.ts';
+import type { Shares } from '../limits/shares.ts';
 import type { World } from '../world/world.ts';
 import { type GatewayPeer, admitAs, admitKey } from './gateway-peer.ts';
-import type { Leases } from './leases.ts';
+import { type Leases, leaseKey } from './leases.ts';
 import { deltaLines, snapshotLines } from './lines.ts';
 import { readBody } from './read-body.ts';
 
@@ -47,6 +51,8 @@ export interface WatchOptions {
   readonly log: Log;
   readonly certify: (request: CertificateRequest) => Promise<SignedDocument>;
   readonly storeUsage: (request: UsageRequest) => Promise<UsageResponse>;
+  readonly shares: Shares;
+  readonly dayUsage: (request: DayUsageRequest) => Promise<DayUsageResponse>;
   readonly storeDecisions: (request: DecisionsRequest) => Promise<void>;
   /** A lease was granted: remembered across restarts of control. */
   readonly leased: (gateway: string, boot: string) => Promise<void>;
@@ -144,6 +150,11 @@ async function handle(
       admitAs(world, peer, usage.gateway);
       return answer(await options.storeUsage(usage));
     }
+    case `POST ${WATCH_PATHS.dayUsage}`: {
+      const asked = await body(request, dayUsageRequest);
+      admitAs(world, peer, asked.gateway);
+      return answer(await options.dayUsage(asked));
+    }
     case `POST ${WATCH_PATHS.decisions}`: {
       const decisions = await body(request, decisionsRequest);
       admitAs(world, peer, decisions.gateway);
@@ -160,21 +171,26 @@ async function acknowledge(
   peer: GatewayPeer,
   asked: AcknowledgeRequest,
 ): Promise<AcknowledgeResponse> {
-  const { gateway, boot, tableVersion } = asked;
-  const { leases, table, clock } = options;
+  const { gateway, boot, tableVersion, share: said } = asked;
+  const { leases, shares, table, clock } = options;
   // Nothing is waited for between this and the lease: a gateway that was removed gets none.
   admitAs(options.world, peer, gateway);
-  let lease = false;
+  const presence = peer.by === 'socket' ? 'sole' : 'many';
+  const key = leaseKey(gateway, boot, presence);
   if (asked.released === true) {
     leases.release(gateway, boot);
+    shares.release(key, boot);
     await options.released(gateway, boot);
-  } else {
-    lease =
-      tableVersion <= table.version &&
-      leases.acknowledge(gateway, boot, tableVersion, peer.by === 'socket' ? 'sole' : 'many');
-    if (lease) await options.leased(gateway, boot);
+    return { lease: false, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs() };
   }
-  return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs() };
+  const lease = tableVersion <= table.version && leases.acknowledge(gateway, boot, tableVersion, presence);
+  // Who gets no new lease keeps its share until the old one ends, and says so again then.
+  const share =
+    lease && said !== undefined
+      ? { share: shares.acknowledge(key, boot, said, clock.monotonicMs() + TABLE_LEASE_MS) }
+      : {};
+  if (lease) await options.leased(gateway, boot);
+  return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs(), ...share };
 }
 
 function watch(

@@ -1,6 +1,7 @@
 /** Usage of one answer, written before its end is sent. */
 import type { RequestDeps } from './request-deps.ts';
 import type { RequestIdentity } from './identify.ts';
+import type { TakenLimits } from './limit.ts';
 import type { Served } from './serve.ts';
 
 /** Resolves with false where the record could not be written: then the answer must not end as a whole one. */
@@ -10,9 +11,11 @@ export function account(
   model: string,
   served: Served,
   status: number,
+  taken: TakenLimits,
 ): Promise<boolean> {
   const { admission, picked, answer, outcome } = served;
   const tokens = answer.tokens(outcome.kind === 'answered');
+  taken.usedTokens = tokens.promptTokens + tokens.completionTokens;
   return new Promise((resolve) => {
     deps.journal.append(
       {

@@ -13,6 +13,7 @@ export class DecisionTrace {
   #candidates = 0;
   model: string | null = null;
   firstByteMs: number | null = null;
+  overLimit: readonly string[] = [];
 
   constructor(identity: RequestIdentity) {
     this.#identity = identity;
@@ -57,6 +58,7 @@ export class DecisionTrace {
       candidates: this.#candidates,
       notTaken: admission?.pool.excluded ?? {},
       attempts: this.#attempts,
+      ...(this.overLimit.length === 0 ? {} : { overLimit: [...this.overLimit] }),
       outcome,
       status,
       firstByteMs: this.firstByteMs,

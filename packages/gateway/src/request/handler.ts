@@ -17,6 +17,7 @@ import { Cancellation } from './cancellation.ts';
 import { clientAddress } from '../front/client-address.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import { type RequestIdentity, identify } from './identify.ts';
+import { type TakenLimits, noLimits } from './limit.ts';
 import { type HeldBody, readBody } from './read-body.ts';
 import { refuseUnsupported } from './refuse-unsupported.ts';
 import type { RequestDeps } from './request-deps.ts';
@@ -24,6 +25,9 @@ import { resolvePool } from './resolve-pool.ts';
 import { LARGE_BODY_BYTES, scanBody, scanLargeBody } from './scan-body.ts';
 import { breakStream, sendError } from './send-error.ts';
 import { type Served, serve } from './serve.ts';
+
+/** OpenAI's clients try a 429 again unless they are told not to. */
+const NO_RETRY = { 'x-should-retry': 'false' } as const;
 
 export interface InferenceRoute {
   /** From `/s/NAME/…`. */
@@ -43,6 +47,7 @@ export async function handleInference(
   const active = begin(deps, identity, response);
   let headers = identityHeaders(identity);
   let held: HeldBody | undefined;
+  const taken = noLimits();
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
@@ -59,18 +64,20 @@ export async function handleInference(
     const { path } = route;
     const { accept } = request.headers;
     const poolId = admission.pool.id;
-    const input = { identity, caller, poolId, path, accept, held, scanned, response, active, trace };
+    const input = { identity, caller, taken, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
     refuseUnsupported(path, served);
-    await conclude(deps, identity, response, served, trace);
+    await conclude(deps, identity, response, served, { trace, taken });
   } catch (error) {
     const appError = AppError.from(error);
     if (appError.code === 'platform.internal') deps.log.error({ err: error, requestId: identity.requestId }, 'fault');
     decide(deps, trace, appError.code, appError.status);
     // A body that is still coming is not waited for.
     if (!request.complete) response.shouldKeepAlive = false;
-    sendError(response, appError, headers);
+    const again = appError.code === 'policy.limit_exceeded' && appError.retryAfterS === null ? NO_RETRY : {};
+    sendError(response, appError, { ...headers, ...taken.headers, ...again });
   } finally {
+    if (taken.ticket !== undefined) deps.limiter.settle(taken.ticket, taken.usedTokens, deps.clock.monotonicMs());
     held?.release();
     deps.active.remove(active);
   }
@@ -101,7 +108,7 @@ async function conclude(
   identity: RequestIdentity,
   response: ServerResponse,
   served: Served,
-  trace: DecisionTrace,
+  { trace, taken }: { readonly trace: DecisionTrace; readonly taken: TakenLimits },
 ): Promise<void> {
   const { outcome, answer, model } = served;
   switch (outcome.kind) {
@@ -119,7 +126,7 @@ async function conclude(
     }
     case 'answered': {
       const status = answer.status ?? 200;
-      const stored = await account(deps, identity, model, served, status);
+      const stored = await account(deps, identity, model, served, status, taken);
       decide(deps, trace, stored ? 'answered' : 'platform.internal', status);
       if (stored) answer.finish();
       else breakOff(response, served, new AppError('platform.internal'));
@@ -130,7 +137,7 @@ async function conclude(
       const error = outcome.kind === 'aborted' ? outcome.reason : interruption(outcome);
       if (!answer.begun) throw error;
       breakOff(response, served, error);
-      await account(deps, identity, model, served, error.status);
+      await account(deps, identity, model, served, error.status, taken);
       decide(deps, trace, error.code, error.status);
     }
   }

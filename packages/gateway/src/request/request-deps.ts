@@ -3,6 +3,7 @@ import type { ReportEvent } from '@subcloud/contract/watch';
 import type { DecisionRecord } from '@subcloud/contract/watch';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import type { Limiter } from '../limits/limiter.ts';
 import type { NodeLink } from '../link/node-link.ts';
 import type { RoutingTable } from '../table/routing-table.ts';
 import type { Journal } from '../usage/journal.ts';
@@ -40,6 +41,7 @@ export interface RequestDeps {
   readonly bodyTimeoutMs: number;
   /** Below which each pool has a host of its name; undefined: hosts name nothing. */
   readonly domain: string | undefined;
+  readonly limiter: Pick<Limiter, 'admit' | 'settle' | 'remaining'>;
   readonly journal: Pick<Journal, 'append'>;
   readonly report: (event: ReportEvent) => void;
   readonly decided: (record: DecisionRecord) => void;

@@ -12,6 +12,7 @@ import {
 import { AppError } from '@subcloud/contract/errors';
 import { READ_BODY_KEYS } from '@subcloud/contract/inference';
 import { modelId } from '@subcloud/contract/vocabulary';
+import { DEFAULT_MAX_TOKENS } from './limit.ts';
 
 export interface ScannedBody {
   readonly model: string;
@@ -19,6 +20,8 @@ export interface ScannedBody {
   /** What goes to the node, in order: one piece, unless it is so large that putting the pieces together would take long. */
   readonly pieces: readonly Buffer[];
   readonly byteLength: number;
+  /** What all choices of the answer may take together; undefined where the body does not say, or says no number. */
+  readonly maxTokens: number | undefined;
   /** The usage event was asked for by the gateway alone: the caller does not get it. */
   readonly hidesUsage: boolean;
   /** The body as it came, what is changed of it, and where its `model` stands. */
@@ -67,7 +70,8 @@ function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   const stream = streamValue?.boolean === true;
   const asked = stream ? askForUsage(bytes, values.get('stream_options')) : undefined;
   const source = { bytes, edits: asked === undefined ? [] : [asked], model: named };
-  return { model, stream, hidesUsage: asked !== undefined, source, ...piecesOf(source) };
+  const maxTokens = maxTokensOf(bytes, values);
+  return { model, stream, maxTokens, hidesUsage: asked !== undefined, source, ...piecesOf(source) };
 }
 
 /** The same body for the network id that an alias stands for. */
@@ -90,6 +94,23 @@ function piecesOf(source: Pick<ScannedBody['source'], 'bytes' | 'edits'>): Pick<
   pieces.push(bytes.subarray(at));
   const byteLength = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
   return { pieces: byteLength > LARGE_BODY_BYTES ? pieces : [Buffer.concat(pieces, byteLength)], byteLength };
+}
+
+/** More than any answer has, and small enough to count with. */
+const MOST_TOKENS = 1_000_000_000;
+const WHOLE_NUMBER = /^\d{1,9}$/;
+
+function maxTokensOf(bytes: Buffer, values: ReadonlyMap<string, ScannedValue>): number | undefined {
+  const numberOf = (key: string): number | undefined => {
+    const value = values.get(key);
+    if (value === undefined || value.end - value.start > 9) return undefined;
+    const text = bytes.toString('latin1', value.start, value.end);
+    return WHOLE_NUMBER.test(text) ? Number(text) : undefined;
+  };
+  const max = numberOf('max_completion_tokens') ?? numberOf('max_tokens');
+  const choices = Math.max(1, numberOf('n') ?? 1);
+  if (max === undefined && choices === 1) return undefined;
+  return Math.min(MOST_TOKENS, (max ?? DEFAULT_MAX_TOKENS) * choices);
 }
 
 function isNull(bytes: Buffer, { start, end }: ScannedValue): boolean {

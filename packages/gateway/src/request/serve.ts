@@ -24,6 +24,7 @@ import { endedEngine, judgeOutcome } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
+import { type TakenLimits, takeLimits } from './limit.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
 
@@ -38,6 +39,7 @@ const IDLE_TIMEOUT_MS = 600_000;
 export interface ServeInput {
   readonly identity: RequestIdentity;
   readonly caller: Caller;
+  readonly taken: TakenLimits;
   /** Of the pool that the request was admitted to: a new one of the same name is another. */
   readonly poolId: string;
   readonly path: string;
@@ -78,7 +80,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const startedMs = deps.clock.monotonicMs();
     const { link } = picked.chosen;
     const tries = new TriedNode(link.stats, model, scanned.stream, startedMs);
-    let headers: Readonly<Record<string, string>> = {};
+    let headers: Record<string, string> = {};
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
     const outcome = await attempt({
       link,
@@ -97,10 +99,9 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
         const nowMs = deps.clock.monotonicMs();
         tries.firstByte(nowMs);
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
-        headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, {
-          gatewayMs: startedMs - input.identity.startedMs,
-          nodeMs: nowMs - startedMs,
-        });
+        const timing = { gatewayMs: startedMs - input.identity.startedMs, nodeMs: nowMs - startedMs };
+        headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
+        Object.assign(headers, input.taken.headers);
         answer.begin(status, engine, headers);
       },
     });
@@ -113,7 +114,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
     if (outcome.kind === 'refused') {
       if (outcome.verdict === 'lock') reportLock(deps, { ...input, scanned }, admission, picked, outcome);
-      headers = answerHeaders(input.identity, admission.pool, picked.chosen.member);
+      headers = { ...answerHeaders(input.identity, admission.pool, picked.chosen.member), ...input.taken.headers };
       const served = { admission, picked, model, answer, outcome, headers };
       if (outcome.verdict === 'pass') return served;
       if (outcome.verdict === 'retry') refused = served;
@@ -159,6 +160,8 @@ function choose(
     if (tried.length > 0) return undefined;
     throw noEligibleNode(table, pool, credential, model, view);
   }
+  takeLimits(deps, input, admission);
+  input.trace.overLimit = input.taken.ticket?.over ?? [];
   deps.observe?.onDispatch?.({
     requestId: input.identity.requestId,
     pool: pool.name,

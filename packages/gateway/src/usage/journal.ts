@@ -47,6 +47,8 @@ export interface Journal {
   acknowledged(sequence: number): void;
   /** Sequence of the newest record that was written; zero where there is none. */
   readonly last: number;
+  /** Sequence up to which control has stored everything. */
+  readonly stored: number;
   close(): void;
 }
 
@@ -148,6 +150,10 @@ class FileJournal implements Journal {
       }
       return false;
     }
+  }
+
+  get stored(): number {
+    return this.#stored;
   }
 
   pending(max: number): readonly string[] {

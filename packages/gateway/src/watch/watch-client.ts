@@ -12,11 +12,13 @@ import {
   WATCH_PATHS,
   WATCH_PING_MS,
   WATCH_VERSION,
+  shareInterval,
 } from '@subcloud/contract/watch';
 import { type Clock, type Random, type Timer, jitteredBackoffMs } from '@subcloud/kit/clock';
 import { jsonLineReader } from '@subcloud/kit/json-lines';
 import type { Log } from '@subcloud/kit/log';
 import { EMPTY_TABLE, type RoutingTable, type TableChange } from '../table/routing-table.ts';
+import type { ShareKeeper } from '../limits/share-keeper.ts';
 import type { ControlClient } from './control-client.ts';
 import { ControlRefusal, answerError } from './control-refusal.ts';
 import type { ControlTime } from './control-time.ts';
@@ -37,6 +39,7 @@ export interface WatchClientOptions {
   readonly log: Log;
   readonly lease: Lease;
   readonly time: ControlTime;
+  readonly shares: Pick<ShareKeeper, 'reported' | 'granted'>;
   /** After the swap, in the same turn. */
   readonly onChange: (change: TableChange) => void;
   /** A new watch has brought its first table: control knows nothing of the links yet. */
@@ -47,6 +50,8 @@ export interface WatchClient {
   table(): RoutingTable;
   /** Where there is a table and the right to serve by it. */
   live(): boolean;
+  /** Tells control where this gateway is, now. */
+  acknowledge(): void;
   /** Ends the watch and gives the lease back, so that no withdrawal waits for it. Nobody may be served any more. */
   stop(): Promise<void>;
 }
@@ -128,6 +133,7 @@ export function startWatch(options: WatchClientOptions): WatchClient {
   return {
     table: () => table,
     live: () => loaded && lease.live(),
+    acknowledge: () => acknowledger.now(),
     async stop() {
       stopped = true;
       silence.cancel();
@@ -200,12 +206,16 @@ function startAcknowledging(
 
   const send = async (tableVersion: number): Promise<void> => {
     const sentAt = lease.mark();
+    const share = options.shares.reported(lease.live());
     const answer = (await control.post(WATCH_PATHS.acknowledge, {
       gateway: options.gatewayId,
       boot: options.boot,
       tableVersion,
+      share,
     })) as Partial<AcknowledgeResponse> | null;
     if (answer?.lease === true && typeof answer.leaseMs === 'number') lease.granted(sentAt, answer.leaseMs);
+    const granted = shareInterval.safeParse({ lo: answer?.share?.lo, hi: answer?.share?.hi });
+    if (granted.success) options.shares.granted({ ...granted.data, idleMs: Number(answer?.share?.idleMs ?? 0) });
     if (typeof answer?.nowMs === 'number') time.heard(answer.nowMs, clock.monotonicMs());
   };
 
