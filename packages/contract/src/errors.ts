@@ -288,6 +288,12 @@ export const ERROR_CODES = {
     summary: 'The gateway has lost contact with control for longer than its lease.',
     advice: 'Try again shortly; the admin should look at control.',
   },
+  'platform.standby': {
+    status: 503,
+    type: 'server_error',
+    summary: 'This control replica does not lead the network, or cannot prove it to itself.',
+    advice: 'Try again shortly: another replica leads, or this one is taking over. Inference goes on meanwhile.',
+  },
   'platform.starting': {
     status: 503,
     type: 'server_error',

@@ -2,7 +2,10 @@
 import { runControl, loadControlConfig } from './run.ts';
 
 try {
-  const control = await runControl({ config: loadControlConfig(process.env) });
+  const control = await runControl({
+    config: loadControlConfig(process.env),
+    onStandby: () => void process.stdout.write(`${JSON.stringify({ standby: true })}\n`),
+  });
   process.stdout.write(
     `${JSON.stringify({ ready: { networkId: control.networkId, fingerprint: control.fingerprint } })}\n`,
   );

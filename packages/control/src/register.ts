@@ -4,9 +4,10 @@
  * machines come over TLS (watch/tls-listener.ts), where the two are protocols of their own.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { type Server, createServer } from 'node:http';
+import { type Server, type ServerResponse, createServer } from 'node:http';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
+import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import type { Hono } from 'hono';
 
 export interface ControlSockets {
@@ -21,13 +22,14 @@ export function controlSockets(dataDir: string): ControlSockets {
   return { api: join(folder, 'api.sock'), gateways: join(folder, 'gateways.sock') };
 }
 
-/** The control API as an HTTP server that does not listen yet. */
-export function createApiServer(app: Hono): Server {
+/** The control API as an HTTP server that does not listen yet. `held`: whether this replica may answer, at this moment. */
+export function createApiServer(app: Pick<Hono, 'fetch'>, held: () => boolean): Server {
   const listener = getRequestListener(app.fetch);
   const server: Server = createServer({ maxHeaderSize: 16_384 }, (request, response) => {
     // A body that was refused unread is read to its end, so that the answer arrives and not a reset.
     response.once('finish', () => request.resume());
-    void listener(request, response);
+    if (held()) void listener(request, response);
+    else answerStandby(response);
   });
   server.headersTimeout = 10_000;
   server.requestTimeout = 60_000;
@@ -49,4 +51,19 @@ export async function startApiServer(server: Server, socketPath: string): Promis
       await closed;
     },
   };
+}
+
+/** What a replica answers with that does not lead: on both sockets, whatever is asked. */
+export function startStandbyServer(socketPath: string): Promise<{ close(): Promise<void> }> {
+  const nothing = { fetch: (): Response => new Response(null, { status: 503 }) };
+  return startApiServer(
+    createApiServer(nothing, () => false),
+    socketPath,
+  );
+}
+
+function answerStandby(response: ServerResponse): void {
+  const fault = new AppError('platform.standby', { retryAfterS: 2 });
+  response.writeHead(fault.status, { 'content-type': 'application/json', 'retry-after': '2' });
+  response.end(JSON.stringify(toEnvelope(fault)));
 }

@@ -1,42 +1,15 @@
-/** Control, wired: store, world, loop, the channel with gateways, the API. */
+/**
+ * A control replica: it waits until it leads, is control for that term, and stands by again when another one leads. While
+ * it stands by it answers 503 to everybody, and takes over by itself.
+ */
 import { mkdirSync } from 'node:fs';
 import { type Clock, type Random, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
-import { rowKey } from '@subcloud/contract/table';
-import { agentFile } from './api/agent-file.ts';
-import { createApi } from './api/app.ts';
-import { startAuditSealer } from './audit/seal.ts';
-import { openAuditMirror } from './backup/audit-mirror.ts';
-import { mirrorIn } from './backup/restore-backup.ts';
-import type { GatewayLinks } from './api/context.ts';
-import { bootstrap } from './bootstrap.ts';
-import { stageAccess } from './compile/access-rows.ts';
-import { createPublishedTable } from './compile/published-table.ts';
+import { type ActiveControl, startActive } from './active.ts';
 import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
-import { fetchText } from './facts/fetch-text.ts';
-import { openLocationMeasurer } from './facts/measure-location.ts';
-import { type NvidiaVerifier, createNvidiaVerifier } from './facts/nvidia-attestation.ts';
-import { createReportSink } from './facts/reports.ts';
-import { createIdentity } from './identity/identity.ts';
-import { oidcFrom } from './identity/oidc-from.ts';
-import { readDayUsage } from './limits/day-usage.ts';
-import { createShares } from './limits/shares.ts';
-import { createLoop } from './loop.ts';
-import { startMaintenance } from './maintenance.ts';
-import { controlMetrics } from './metrics/control-metrics.ts';
-import type { PassContext } from './pass.ts';
-import { controlSockets, createApiServer, startApiServer } from './register.ts';
-import { openDatabase } from './store/database.ts';
-import { openGatewayStore } from './store/gateways.ts';
+import { type Leadership, lead } from './leader/leadership.ts';
+import { controlSockets, startStandbyServer } from './register.ts';
 import { migrate } from './store/migrate.ts';
-import { openTableVersions } from './store/table-versions.ts';
-import { storeDecisions, storeUsage } from './store/usage.ts';
-import { createLeases } from './watch/leases.ts';
-import { enrolGateway } from './watch/enrol-gateway.ts';
-import { type WatchHandler, createWatchHandler, startWatchSocket } from './watch/server.ts';
-import { type GatewayListener, type GatewayListenerOptions, startGatewayListener } from './watch/tls-listener.ts';
-import { gatewaysOf } from './world/gateway-record.ts';
-import { loadWorld } from './world/load-world.ts';
 
 export { controlOptions, loadControlConfig };
 export type { ControlConfig };
@@ -49,6 +22,8 @@ export interface ControlRunOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
+  /** Called when another replica leads and this one waits for its turn. */
+  readonly onStandby?: () => void;
 }
 
 export interface RunningControl extends AsyncDisposable {
@@ -61,139 +36,79 @@ export interface RunningControl extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const VERSION = '0.1.0';
-
-/** Starts control. Rejects with a readable message when the database or the folder is not as it must be. */
+/** Resolves when this replica leads for the first time. Rejects with a readable message when it cannot start. */
 export async function runControl(options: ControlRunOptions): Promise<RunningControl> {
   const { config, clock = systemClock, random = systemRandom, log = createLog('control', config.logLevel) } = options;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   await migrate(config.databaseUrl);
-  const db = openDatabase(config.databaseUrl, log);
-  const { authority, adminTokenHash } = await bootstrap({ db, dataDir: config.dataDir, clock });
-  const world = await loadWorld(db);
-  const versions = await openTableVersions(db);
-  // What an earlier run published last is not known: a gateway may still route by more than the first table will say.
-  for (const node of world.nodes.values()) node.lossVersion = versions.first + 1;
-  const gateways = await openGatewayStore(db, world, clock);
-  const table = createPublishedTable(versions.first);
-  const leases = createLeases(clock, gateways.remembered, versions.first + 1);
-  let measurer = openLocationMeasurer({ places: world.places });
-
-  const context: PassContext = {
-    db,
-    world,
-    table,
-    leases,
-    authority,
-    clock,
-    reserveVersions: versions.reserve,
-    gatewayUrls: (node) => gatewaysOf(node, gateways.addresses()),
-    startedAtMs: clock.nowMs(),
+  const stopping = new AbortController();
+  const term = async (): Promise<{ leadership: Leadership; active: ActiveControl }> => {
+    const leadership = await waitToLead(options, log, stopping.signal);
+    try {
+      return { leadership, active: await startActive({ config, clock, random, log, leadership }) };
+    } catch (error) {
+      await leadership.release();
+      throw error;
+    }
   };
-  const metrics = controlMetrics();
-  const loop = createLoop({ ...context, metrics, log });
-  table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
-  stageAccess(world, table);
-  // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
-  await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
-
-  const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
-  const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
-  const sockets = controlSockets(config.dataDir);
-  const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
-  const watch = createWatchHandler({
-    world,
-    table,
-    leases,
-    reports,
-    epoch: world.epoch,
-    clock,
-    log,
-    certify: async (request) => {
-      const { gateway, publicKey, tlsKeySha256 } = request;
-      await gateways.register(request);
-      return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
-    },
-    storeUsage: (request) => storeUsage(db, request),
-    shares: createShares(clock, gateways.remembered, gateways.servedUntilMs),
-    dayUsage: (request) => readDayUsage(db, request),
-    storeDecisions: (request) => storeDecisions(db, request),
-    leased: gateways.leased,
-    released: gateways.released,
-  });
-  const watchSocket = await startWatchSocket(sockets.gateways, watch);
-  const replaceMeasurer = (next: typeof measurer): void => {
-    measurer = next;
-  };
-  const nvidia = nvidiaVerifierOf(config, clock);
-  const mirror = await openAuditMirror({ path: config.auditMirror ?? mirrorIn(config.dataDir), db, log });
-  await mirror.caughtUp();
-  const identity = createIdentity(clock, oidcFrom(config, clock));
-  let listener: GatewayListener | undefined;
-  const gatewayLinks = gatewayLinksOf(watch, () => listener);
-  const api = createApiServer(
-    createApi({
-      context: {
-        leases,
-        authority,
-        sealer,
-        identity,
-        pass: context,
-        version: VERSION,
-        replaceMeasurer,
-        nvidia,
-        agentFile: agentFile(config.agentFile),
-        gatewayLinks,
-      },
-      db,
-      loop,
-      clock,
-      metrics,
-      mirror,
-      adminTokenHash,
-      log,
-    }),
-  );
-  const apiSocket = await startApiServer(api, sockets.api);
-  const { gatewaysHost: host, gatewaysPort: port } = config;
-  const enrol: GatewayListenerOptions['enrol'] = (request, key) => enrolGateway({ loop, clock }, request, key);
-  if (host !== undefined)
-    listener = await startGatewayListener({ ...context, host, port, dataDir: config.dataDir, log, watch, api, enrol });
-  log.info({ networkId: world.networkId, nodes: world.nodes.size, tableVersion: table.version }, 'control is ready');
-
+  let current = await term();
+  const { networkId, fingerprint, gatewaysPort } = current.active;
+  /** Terms after the first; it ends with the stop. */
+  const terms = (async () => {
+    while (!stopping.signal.aborted) {
+      await Promise.race([current.leadership.lost, aborted(stopping.signal)]);
+      await current.active.stop();
+      await current.leadership.release();
+      // What fails is tried again: the old term is over, and a replica that does nothing helps nobody.
+      while (!stopping.signal.aborted) {
+        const next = await term().catch((error: unknown) => {
+          if (!stopping.signal.aborted) log.error({ err: error }, 'control could not take the lead; it is tried again');
+          return undefined;
+        });
+        if (next !== undefined) {
+          current = next;
+          break;
+        }
+        await systemClock.sleep(RETRY_MS, stopping.signal).catch(() => undefined);
+      }
+    }
+  })();
   const stop = async (): Promise<void> => {
-    maintenance.stop();
-    await listener?.close();
-    await apiSocket.close();
-    await watchSocket.close();
-    reports.stop();
-    await loop.stop();
-    await sealer.stop();
-    await mirror.close();
-    await db.destroy();
+    stopping.abort();
+    await terms;
   };
-  return {
-    networkId: world.networkId,
-    fingerprint: authority.fingerprint,
-    gatewaysPort: listener?.port,
-    idle: loop.idle,
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+  return { networkId, fingerprint, gatewaysPort, idle: () => current.active.idle(), stop, [Symbol.asyncDispose]: stop };
 }
 
-/** Undefined: the admin has named no attestation service. */
-function nvidiaVerifierOf(config: ControlConfig, clock: Clock): NvidiaVerifier | undefined {
-  const { nvidiaJwksUrl: jwksUrl, nvidiaIssuer: issuer, nvidiaAudience: audience } = config;
-  return jwksUrl === undefined ? undefined : createNvidiaVerifier({ jwksUrl, issuer, audience, fetchText, clock });
+const RETRY_MS = 1_000;
+
+/** Stands by meanwhile. The lead is a matter of processes and machines: its time is that of the system, in tests too. */
+async function waitToLead(
+  { config, onStandby }: ControlRunOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Leadership> {
+  const sockets = controlSockets(config.dataDir);
+  const servers: { close(): Promise<void> }[] = [];
+  try {
+    return await lead({
+      databaseUrl: config.databaseUrl,
+      clock: systemClock,
+      log,
+      signal,
+      async onStandby() {
+        for (const path of [sockets.api, sockets.gateways]) servers.push(await startStandbyServer(path));
+        onStandby?.();
+      },
+    });
+  } finally {
+    for (const server of servers) await server.close();
+  }
 }
 
-function gatewayLinksOf(watch: WatchHandler, listener: () => GatewayListener | undefined): GatewayLinks {
-  return {
-    watching: watch.watching,
-    cut({ id, publicKey }) {
-      watch.cut(id);
-      if (publicKey !== null) listener()?.cut(publicKey);
-    },
-  };
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

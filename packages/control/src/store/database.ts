@@ -5,6 +5,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import type { Log } from '@subcloud/kit/log';
+import { fencedDialect } from '../leader/fenced-dialect.ts';
 import type { Schema } from './schema.ts';
 
 export type Database = Kysely<Schema>;
@@ -13,7 +14,14 @@ const BIGINT_OID = 20;
 const MAX_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 10_000;
 
-export function openDatabase(connectionString: string, log: Log): Database {
+/** The term for which a connection may write; see leader/fenced-dialect.ts. */
+export interface Fence {
+  readonly number: number;
+  readonly onRefused: () => void;
+}
+
+/** Without `fence` nothing is checked: for tools, and for what only reads. */
+export function openDatabase(connectionString: string, log: Log, fence?: Fence): Database {
   const types = {
     getTypeParser: (oid: number, format?: 'text' | 'binary') =>
       oid === BIGINT_OID ? Number : pg.types.getTypeParser(oid, format as 'text'),
@@ -24,11 +32,15 @@ export function openDatabase(connectionString: string, log: Log): Database {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     // A PostgreSQL that hangs must not hang control with it; nothing here runs longer.
     statement_timeout: 30_000,
+    // A replica that was stopped inside a transaction holds up the next leader no longer than this.
+    idle_in_transaction_session_timeout: 10_000,
     types: types as unknown as pg.CustomTypesConfig,
   });
   // An idle connection that the server ends is replaced at the next use; unhandled it would end the process.
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection ended'));
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const dialect =
+    fence === undefined ? new PostgresDialect({ pool }) : fencedDialect({ pool }, fence.number, fence.onRefused);
+  return new Kysely<Schema>({ dialect });
 }
 
 /** PostgreSQL's classes 08 (connection), 53 (resources), 57 (operator intervention), and what the socket or pool says of the same. */

@@ -58,6 +58,8 @@ export interface WatchOptions {
   readonly leased: (gateway: string, boot: string) => Promise<void>;
   /** A process said that it serves nobody any more. */
   readonly released: (gateway: string, boot: string) => Promise<void>;
+  /** Whether this replica leads, at this moment: else it publishes nothing and grants no lease. */
+  readonly held: () => boolean;
 }
 
 const MAX_BODY_BYTES = 64 * 1_048_576;
@@ -125,6 +127,7 @@ async function handle(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  requireLead(options);
   const { world } = options;
   const url = new URL(request.url ?? '/', 'http://control');
   const answer = (value: unknown): void =>
@@ -166,6 +169,10 @@ async function handle(
   }
 }
 
+function requireLead({ held }: WatchOptions): void {
+  if (!held()) throw new AppError('platform.standby', { retryAfterS: 2 });
+}
+
 async function acknowledge(
   options: WatchOptions,
   peer: GatewayPeer,
@@ -173,6 +180,8 @@ async function acknowledge(
 ): Promise<AcknowledgeResponse> {
   const { gateway, boot, tableVersion, share: said } = asked;
   const { leases, shares, table, clock } = options;
+  // The body may have taken its time.
+  requireLead(options);
   // Nothing is waited for between this and the lease: a gateway that was removed gets none.
   admitAs(options.world, peer, gateway);
   const presence = peer.by === 'socket' ? 'sole' : 'many';
@@ -190,6 +199,7 @@ async function acknowledge(
       ? { share: shares.acknowledge(key, boot, said, clock.monotonicMs() + TABLE_LEASE_MS) }
       : {};
   if (lease) await options.leased(gateway, boot);
+  requireLead(options);
   return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs(), ...share };
 }
 
@@ -215,6 +225,7 @@ function watch(
   watchers.set(gateway.data, response);
   response.writeHead(200, { 'content-type': 'application/jsonl', 'cache-control': 'no-store' });
   const send = (line: string): void => {
+    if (!options.held()) return void response.destroy();
     response.write(line);
     if (response.writableLength > MAX_WATCH_BUFFER_BYTES) response.destroy();
   };
