@@ -117,7 +117,7 @@ test('a day goes on where usage says that it stands, whoever of them was used', 
   let used = 0;
   await eventually('all of it is stored', async () => {
     const { items } = await network.admin.call('listUsage', {});
-    const daily = items.filter(({ pool }) => pool === 'daily');
+    const daily = items.filter(({ subcloud }) => subcloud === 'daily');
     used = daily.reduce((sum, { promptTokens, completionTokens }) => sum + promptTokens + completionTokens, 0);
     return daily.reduce((sum, { requests }) => sum + requests, 0) === 10;
   });

@@ -65,6 +65,7 @@ test('every action is of a route, or is named here with its use', () => {
     'joinToken.read',
     'binding.read',
     'claim.sign',
+    'usage.read',
   ]);
 });
 

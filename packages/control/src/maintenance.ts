@@ -10,6 +10,8 @@ import { sql } from 'kysely';
 import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
 import { dueCheck } from './membership/due.ts';
+import { IDEMPOTENCY_KEPT_MS } from './api/idempotency.ts';
+import { rollUpUsage } from './store/usage-report.ts';
 import { saveDocuments } from './store/save.ts';
 import { type GatewayAddress, gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord } from './world/world.ts';
@@ -77,6 +79,11 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
           .deleteFrom('events')
           .where('at', '<', nowMs - EVENTS_KEPT_MS)
           .execute();
+        await context.db
+          .deleteFrom('idempotency_keys')
+          .where('created_at', '<', nowMs - IDEMPOTENCY_KEPT_MS)
+          .execute();
+        await rollUpUsage(context.db, nowMs);
       }),
     ),
   ];

@@ -106,6 +106,7 @@ export const ACTIONS = [
 
   'request.read',
   'usage.list',
+  'usage.read',
   'event.list',
   'audit.read',
 ] as const;

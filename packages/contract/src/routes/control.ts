@@ -29,6 +29,37 @@ import {
   withdrawal,
 } from './shapes.ts';
 
+/** What usage may be summed by. */
+export const USAGE_GROUPS = ['day', 'principal', 'organisation', 'subcloud', 'model'] as const;
+export type UsageGroup = (typeof USAGE_GROUPS)[number];
+const usageQuery = pageQuery.extend({
+  /** One or more, separated by commas. */
+  by: z
+    .string()
+    .max(64)
+    .regex(/^(?:day|principal|organisation|subcloud|model)(?:,(?:day|principal|organisation|subcloud|model))*$/)
+    .default('principal,subcloud,model'),
+  /** Days that are summed already count whole, from the first that begins at or after `since`. */
+  since: time.optional(),
+  until: time.optional(),
+});
+/** Null: not summed by it. */
+const usageShape = z.strictObject({
+  /** In UTC, `2026-01-31`. */
+  day: z.string().nullable(),
+  principal: z.string().nullable(),
+  /** Whom the account acts for: of an organisation, its teams and its service accounts; empty: for itself. */
+  organisation: z.string().nullable(),
+  /** Name of the pool; `global` is one. */
+  subcloud: z.string().nullable(),
+  model: z.string().nullable(),
+  requests: z.int(),
+  promptTokens: z.int(),
+  completionTokens: z.int(),
+  /** Requests of which an end was never seen, counted from the text that was relayed. */
+  estimated: z.int(),
+});
+
 const byName = z.strictObject({ name: subcloudName });
 const byId = z.strictObject({ id: z.string().max(64) });
 const byNameAndId = z.strictObject({ name: subcloudName, id: z.string().max(64) });
@@ -541,22 +572,10 @@ export const controlRoutes = defineRoutes({
     path: '/api/v1/usage',
     auth: 'credential',
     action: 'usage.list',
-    summary: 'Usage by principal, pool and model: all for the admin, else the own',
-    query: z.strictObject({ since: time.optional(), until: time.optional() }),
+    summary: 'Usage summed by what is asked for: all for the admin, else the own, and all of the own Subclouds',
+    query: usageQuery,
     status: 200,
-    response: z.strictObject({
-      items: z.array(
-        z.strictObject({
-          principal: z.string(),
-          pool: z.string(),
-          model: z.string(),
-          requests: z.int(),
-          promptTokens: z.int(),
-          completionTokens: z.int(),
-          estimated: z.int(),
-        }),
-      ),
-    }),
+    response: pageOf(usageShape),
     errors: [],
   },
   listEvents: {

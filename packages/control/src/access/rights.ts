@@ -152,6 +152,7 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
 
   'request.read': ['self', ...SEES_SUBCLOUD],
   'usage.list': ['caller'],
+  'usage.read': SEES_OWN,
   'event.list': NETWORK_READS,
   'audit.read': NETWORK_READS,
 };

@@ -273,6 +273,17 @@ export interface Schema {
     revoked_at: number | null;
     gateway_id: string | null;
   };
+  usage_days: {
+    day: number;
+    principal: string;
+    pool: string;
+    model: string;
+    requests: number;
+    prompt_tokens: number;
+    completion_tokens: number;
+    estimated: number;
+  };
+  usage_rolled: { gateway: string; sequence: number };
   decisions: {
     request_id: string;
     at: number;

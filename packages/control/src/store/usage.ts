@@ -5,8 +5,15 @@ import type { Database } from './database.ts';
 /** Rows in one statement: 14 parameters each, well below PostgreSQL's 65,535. */
 const BATCH = 1_000;
 
-export async function storeUsage(db: Database, { gateway, records }: UsageRequest): Promise<UsageResponse> {
+export async function storeUsage(db: Database, { gateway, records: given }: UsageRequest): Promise<UsageResponse> {
   await db.transaction().execute(async (tx) => {
+    const rolled = await tx
+      .selectFrom('usage_rolled')
+      .select('sequence')
+      .where('gateway', '=', gateway)
+      .executeTakeFirst();
+    // What came before and is summed by day already.
+    const records = given.filter(({ sequence }) => sequence > (rolled?.sequence ?? 0));
     for (let start = 0; start < records.length; start += BATCH) {
       await tx
         .insertInto('usage')
@@ -32,7 +39,7 @@ export async function storeUsage(db: Database, { gateway, records }: UsageReques
         .execute();
     }
   });
-  return { acknowledged: Math.max(...records.map(({ sequence }) => sequence)) };
+  return { acknowledged: Math.max(...given.map(({ sequence }) => sequence)) };
 }
 
 export async function storeDecisions(db: Database, { records }: DecisionsRequest): Promise<void> {

@@ -1,7 +1,7 @@
 import { AppError } from '@subcloud/contract/errors';
 import { decisionRecord } from '@subcloud/contract/watch';
-import { sql } from 'kysely';
 import { callersRequest, fullRequest, poolOf, seesNodes } from '../explain-request.ts';
+import { listUsage } from './usage.ts';
 import { type Handlers, iso } from '../context.ts';
 import { knownSubcloud, may } from '../../access/authorise.ts';
 import type { PrincipalId } from '@subcloud/policy/principal';
@@ -25,38 +25,7 @@ export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEv
     });
   },
 
-  async listUsage({ db }, { query }, actor) {
-    let select = db
-      .selectFrom('usage')
-      .select((eb) => [
-        'principal',
-        'pool',
-        'model',
-        eb.fn.countAll<number>().as('requests'),
-        sql<number>`sum(prompt_tokens)::bigint`.as('prompt_tokens'),
-        sql<number>`sum(completion_tokens)::bigint`.as('completion_tokens'),
-        sql<number>`count(*) filter (where estimated)`.as('estimated'),
-      ])
-      .groupBy(['principal', 'pool', 'model'])
-      .orderBy('principal')
-      .orderBy('pool')
-      .orderBy('model');
-    if (query.since !== undefined) select = select.where('at', '>=', Date.parse(query.since));
-    if (query.until !== undefined) select = select.where('at', '<', Date.parse(query.until));
-    if (actor.kind === 'principal') select = select.where('principal', '=', actor.principal);
-    const rows = await select.execute();
-    return {
-      items: rows.map((row) => ({
-        principal: row.principal,
-        pool: row.pool,
-        model: row.model,
-        requests: row.requests,
-        promptTokens: row.prompt_tokens,
-        completionTokens: row.completion_tokens,
-        estimated: row.estimated,
-      })),
-    };
-  },
+  listUsage,
 
   async listEvents({ db, loop }, { query }, actor) {
     const before = query.cursor === undefined ? undefined : Number(query.cursor);
