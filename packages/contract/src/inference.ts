@@ -40,6 +40,10 @@ export const READ_BODY_KEYS: ReadonlySet<string> = new Set([
   'max_tokens',
   'max_completion_tokens',
   'n',
+  // What requests are told apart by that share a beginning.
+  'messages',
+  'prompt',
+  'prompt_cache_key',
 ]);
 export const POOL_HEADER = 'x-subcloud';
 export const CLIENT_REQUEST_ID_HEADER = 'x-client-request-id';

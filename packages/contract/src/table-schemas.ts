@@ -33,6 +33,12 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     candidates: count,
     excluded: z.record(z.string().max(64), count),
     models: z.array(modelId).max(65_536).optional(),
+    routing: z
+      .strictObject({
+        objective: z.enum(['latency', 'affinity']).optional(),
+        retries: z.int().min(0).max(5).optional(),
+      })
+      .optional(),
     aliases: z.record(modelId, modelId).optional(),
   }),
   node: z.strictObject({

@@ -3,7 +3,7 @@
  * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
- * limits and binding of a credential.
+ * limits and binding of a credential; routing of a pool.
  */
 import type { SignedDocument, TrustChain } from './documents.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
@@ -37,8 +37,17 @@ export interface PoolRow {
    * away. Left out: only what members offer is known.
    */
   readonly models?: readonly string[] | undefined;
+  /** How requests are routed inside it; default: by latency, with two retries. */
+  readonly routing?: PoolRouting | undefined;
   /** Further names of models that callers may use in this pool, each with the network id that it stands for. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface PoolRouting {
+  /** `affinity`: requests that begin alike go to the same node while it is not loaded more than others. */
+  readonly objective?: 'latency' | 'affinity' | undefined;
+  /** Further nodes that are tried before an answer has begun. */
+  readonly retries?: number | undefined;
 }
 
 /**

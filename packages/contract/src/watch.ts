@@ -200,6 +200,8 @@ export const decisionRecord = z.strictObject({
     .array(
       z.strictObject({
         node: nodeId,
+        /** Why this one of those that were compared. */
+        by: z.string().max(32).optional(),
         tableVersion: z.int().nonnegative(),
         considered: z.array(z.strictObject({ node: nodeId, inFlight: z.int().nonnegative() })).max(2),
         outcome: z.string().max(64),

@@ -2,8 +2,8 @@
  * One reconciler pass over some nodes: memberships, then what the table may say of them, then documents. Writes before
  * it publishes, so that nothing is ever visible that a crash could take back.
  */
-import { type DocumentRow, rowKey } from '@subcloud/contract/table';
-import type { MemberRow } from '@subcloud/contract/table';
+import { type DocumentRow, type MemberRow, type PoolRouting, rowKey } from '@subcloud/contract/table';
+import type { RoutingClause } from '@subcloud/policy/manifest';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
@@ -162,6 +162,7 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
     effectiveHash: subcloud.effectiveHash,
     isolation: subcloud.isolation,
     access: poolAccess(subcloud.access),
+    ...(subcloud.routing === undefined ? {} : { routing: poolRouting(subcloud.routing) }),
     ...(subcloud.policy.models.exactIds === null ? {} : { models: [...subcloud.policy.models.exactIds] }),
     ...(subcloud.policy.models.aliases.size === 0
       ? {}
@@ -169,6 +170,11 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
     candidates,
     excluded,
   });
+}
+
+/** What a gateway does by it. */
+function poolRouting({ objective, retries }: RoutingClause): PoolRouting {
+  return { ...(objective === undefined ? {} : { objective }), ...(retries === undefined ? {} : { retries }) };
 }
 
 async function issueDocuments(

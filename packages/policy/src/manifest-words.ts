@@ -92,6 +92,13 @@ const ACCESS: Words = {
     dryRun: 'True: counts what would be refused, and refuses nothing. Default: false.',
   },
 };
+const ROUTING: Words = {
+  '': 'How requests are routed inside the pool.',
+  objective:
+    'latency: where a request waits least. affinity: requests that begin alike go to one node, while it is not loaded more than others. Default: latency.',
+  retries: 'Further nodes that are tried before an answer has begun, at most 5. Default: 2.',
+  midstream: 'fail: a stream whose node dies ends with an error event. Default: fail.',
+};
 const TESTS: Words = {
   '': 'Must hold for an apply to be accepted.',
   name: 'What the test shows.',
@@ -169,6 +176,7 @@ const SUBCLOUD: Words = {
     isolation:
       'shared: members also serve other pools. isolate: not the global one. exclusive: no other pool at all. Default: shared.',
     access: ACCESS,
+    routing: ROUTING,
     tests: TESTS,
   },
 };
@@ -180,6 +188,7 @@ const NETWORK: Words = {
     models: MODELS,
     nodes: NODES,
     access: ACCESS,
+    routing: ROUTING,
     isolation: {
       '': 'Which Subclouds may isolate nodes, and how many.',
       allowedTo: 'Owners whose Subclouds may isolate; an organisation stands for its teams. Without it: everybody.',

@@ -150,6 +150,14 @@ export const DEFAULT_COOLDOWN = '10m';
 export const ANY_MODEL: ModelsClause = { dedicated: false, private: false };
 const ANY_NODE: NodesClause = { maxAge: '10m' };
 
+/** How requests are routed inside the pool. Absent: by latency, two retries, no continuation. */
+export const routingClause = z.strictObject({
+  objective: z.enum(['latency', 'affinity']).optional(),
+  retries: z.int().min(0).max(5).optional(),
+  midstream: z.literal('fail').optional(),
+});
+export type RoutingClause = z.infer<typeof routingClause>;
+
 /** One of the ways into a semi-open Subcloud: the owner's approval, or a stake that somebody attests. */
 const admission = z.union([z.literal('approval'), z.strictObject({ stake: amountText })]);
 
@@ -184,6 +192,7 @@ export const subcloudManifest = z.strictObject({
       .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
     isolation: z.enum(ISOLATIONS).default('shared'),
     access: accessClause.default(OPEN_ACCESS),
+    routing: routingClause.optional(),
     tests: policyTests.default([]),
   }),
 });
@@ -207,6 +216,7 @@ export const networkManifest = z.strictObject({
       models: modelsClause.default(ANY_MODEL),
       nodes: nodesClause.default(ANY_NODE),
       access: accessClause.default(OPEN_ACCESS),
+      routing: routingClause.optional(),
       isolation: z
         .strictObject({
           allowedTo: z.array(principalId).max(1024).optional(),

@@ -24,10 +24,11 @@ export function addRequestExplain(parent: Command, cli: Cli): void {
           ]),
           '',
           table(
-            ['attempt', 'node', 'compared', 'outcome', 'from', 'to'],
+            ['attempt', 'node', 'by', 'compared', 'outcome', 'from', 'to'],
             record.attempts.map((attempt, index) => [
               index + 1,
               attempt.node,
+              attempt.by ?? '',
               attempt.considered.map(({ node, inFlight }) => `${node}: ${inFlight} in flight`).join(', '),
               attempt.outcome,
               `${Math.round(attempt.startedAfterMs)} ms`,

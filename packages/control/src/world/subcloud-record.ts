@@ -50,6 +50,7 @@ export function subcloudRecord(stored: StoredRevision, registry: PlaceRegistry =
     allows: spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: spec.isolation,
     access: spec.access,
+    routing: spec.routing,
     ...admissionOf(stored, policy, registry),
   };
 }
@@ -116,6 +117,7 @@ export function networkRecord(
     allows: manifest.spec.models.allow?.map(({ id }) => id) ?? ANY,
     isolation: GLOBAL_SPEC.isolation,
     access: manifest.spec.access,
+    routing: manifest.spec.routing,
     policy,
   };
 }

@@ -9,7 +9,7 @@ import type { AccessClause } from '@subcloud/policy/access';
 import type { Consent, Isolation } from '@subcloud/policy/consent';
 import type { CompiledPolicy } from '@subcloud/policy/decide';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
-import type { NetworkManifest, SubcloudManifest } from '@subcloud/policy/manifest';
+import type { NetworkManifest, RoutingClause, SubcloudManifest } from '@subcloud/policy/manifest';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { BindingRecord } from '../bindings/bindings.ts';
 import type { RevokedStatement } from '../facts/claims.ts';
@@ -97,6 +97,7 @@ export interface SubcloudRecord {
   readonly allows: readonly string[];
   readonly isolation: Isolation;
   readonly access: AccessClause;
+  readonly routing: RoutingClause | undefined;
   readonly policy: CompiledPolicy;
 }
 

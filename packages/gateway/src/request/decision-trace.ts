@@ -33,6 +33,7 @@ export class DecisionTrace {
     const two = picked.other === undefined ? [picked.chosen] : [picked.chosen, picked.other];
     this.#attempts.push({
       node: picked.chosen.member.node,
+      by: picked.by,
       tableVersion,
       considered: two.map(({ member, link }) => ({ node: member.node, inFlight: link.inFlight })),
       outcome,

@@ -13,6 +13,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { READ_BODY_KEYS } from '@subcloud/contract/inference';
 import { modelId } from '@subcloud/contract/vocabulary';
 import { DEFAULT_MAX_TOKENS } from './limit.ts';
+import { type Preferences, readPreferences } from './preferences.ts';
 
 export interface ScannedBody {
   readonly model: string;
@@ -24,6 +25,9 @@ export interface ScannedBody {
   readonly maxTokens: number | undefined;
   /** The usage event was asked for by the gateway alone: the caller does not get it. */
   readonly hidesUsage: boolean;
+  readonly preferences: Preferences;
+  /** What requests share that an engine may have cached; undefined where it is too short to matter. */
+  readonly beginning: Buffer | undefined;
   /** The body as it came, what is changed of it, and where its `model` stands. */
   readonly source: { readonly bytes: Buffer; readonly edits: readonly Edit[]; readonly model: ScannedValue };
 }
@@ -36,6 +40,12 @@ interface Edit {
 }
 
 const MAX_STREAM_OPTIONS_BYTES = 4_096;
+/** Of a conversation's beginning; shorter ones are not worth a cache. */
+const BEGINNING_BYTES = 1_024;
+const MIN_BEGINNING_BYTES = 128;
+const NO_PREFERENCES: Preferences = {};
+const NOTHING = Buffer.alloc(0);
+const COMMA = 0x2c;
 /** A larger body is read and changed without holding up everything else. */
 export const LARGE_BODY_BYTES = 262_144;
 
@@ -52,12 +62,6 @@ export async function scanLargeBody(bytes: Buffer, giveWay: () => Promise<void>)
 function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   if (!scan.ok) throw faultOf(scan.reason, scan.key);
   const { values } = scan;
-  if (values.has('subcloud')) {
-    throw new AppError('client.invalid_request', {
-      message: 'The body field `subcloud` is not in force yet: leave it out.',
-      param: 'subcloud',
-    });
-  }
   const named = values.get('model');
   const model = named?.string;
   if (named === undefined || model === undefined) throw new AppError('client.model_required', { param: 'model' });
@@ -69,9 +73,35 @@ function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   }
   const stream = streamValue?.boolean === true;
   const asked = stream ? askForUsage(bytes, values.get('stream_options')) : undefined;
-  const source = { bytes, edits: asked === undefined ? [] : [asked], model: named };
+  const wishes = values.get('subcloud');
+  const edits = [...(asked === undefined ? [] : [asked]), ...(wishes === undefined ? [] : [removalOf(bytes, wishes)])];
+  const source = { bytes, edits, model: named };
+  const preferences = wishes === undefined ? NO_PREFERENCES : readPreferences(bytes.subarray(wishes.start, wishes.end));
+  const beginning = beginningOf(bytes, values);
   const maxTokens = maxTokensOf(bytes, values);
-  return { model, stream, maxTokens, hidesUsage: asked !== undefined, source, ...piecesOf(source) };
+  const hidesUsage = asked !== undefined;
+  return { model, stream, maxTokens, hidesUsage, preferences, beginning, source, ...piecesOf(source) };
+}
+
+/** The caller's own key, else the first bytes of the conversation. */
+function beginningOf(bytes: Buffer, values: ReadonlyMap<string, ScannedValue>): Buffer | undefined {
+  const key = values.get('prompt_cache_key');
+  if (key?.string !== undefined) return bytes.subarray(key.start, Math.min(key.end, key.start + BEGINNING_BYTES));
+  const text = values.get('messages') ?? values.get('prompt');
+  if (text === undefined || text.end - text.start < MIN_BEGINNING_BYTES) return undefined;
+  return bytes.subarray(text.start, Math.min(text.end, text.start + BEGINNING_BYTES));
+}
+
+/** The member with the comma that belongs to it; `model` stands too, so there is one. */
+function removalOf(bytes: Buffer, { keyStart, end }: ScannedValue): Edit {
+  const isSpace = (byte: number | undefined): boolean =>
+    byte === 0x20 || (byte !== undefined && byte >= 9 && byte <= 13);
+  let after = end;
+  while (isSpace(bytes[after])) after += 1;
+  if (bytes[after] === COMMA) return { start: keyStart, end: after + 1, bytes: NOTHING };
+  let before = keyStart - 1;
+  while (isSpace(bytes[before])) before -= 1;
+  return { start: before, end, bytes: NOTHING };
 }
 
 /** The same body for the network id that an alias stands for. */

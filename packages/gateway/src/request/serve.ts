@@ -1,5 +1,5 @@
 /**
- * Picks a node and dispatches to it; before the first byte, at most MAX_RETRIES more. Lease, credential, access and
+ * Picks a node and dispatches to it; before the first byte, at most so many more as the pool's revision says. Lease, credential, access and
  * membership are asked again at every pick, on the table of that moment, and nothing is awaited between that and the
  * dispatch.
  */
@@ -8,9 +8,13 @@ import type { ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
 import { LINK_HEADERS } from '@subcloud/contract/link';
-import type { PoolRow } from '@subcloud/contract/table';
+import type { MemberRow, PoolRow } from '@subcloud/contract/table';
+import type { Random } from '@subcloud/kit/clock';
+import { hashBytes, pickByAffinity } from '../schedule/affinity.ts';
+import type { PickView } from '../schedule/filter.ts';
 import { TriedNode } from '../schedule/node-stats.ts';
 import { type Pick, pick } from '../schedule/pick.ts';
+import { pickSorted } from '../schedule/pick-sorted.ts';
 import { membersServing } from '../table/routing-table.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { type Admission, type Caller, admit } from './admit.ts';
@@ -25,9 +29,11 @@ import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
+import { allowedBy } from './preferences.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
 
+/** Where the pool does not say. */
 const MAX_RETRIES = 2;
 /** How paths end whose answers have tokens. */
 const GENERATING = '/completions';
@@ -122,7 +128,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     tried.push(picked.chosen.member.node);
     if (endedEngine(outcome)) ended += 1;
     if (ended >= MAX_ENDED_ENGINES) throw new AppError('upstream.suspect_request');
-    if (!mayRetry || tried.length > MAX_RETRIES) break;
+    if (!mayRetry || tried.length > (admission.pool.routing?.retries ?? MAX_RETRIES)) break;
   }
   if (refused !== undefined) return refused;
   throw new AppError('upstream.failed');
@@ -152,10 +158,11 @@ function choose(
     tried,
     model,
     stream: input.scanned.stream,
+    allows: allowedBy(input.scanned.preferences, pool, { model, nowMs: clock.monotonicMs() }),
   };
   const members = membersServing(table, pool.name, model);
   input.trace.picking(admission, members.length);
-  const picked = pick(members, view, deps.random);
+  const picked = pickFrom(members, view, pool, input.scanned, deps.random);
   if (picked === undefined) {
     if (tried.length > 0) return undefined;
     throw noEligibleNode(table, pool, credential, model, view);
@@ -170,6 +177,20 @@ function choose(
     tableVersion: table.version,
   });
   return { admission, picked, model };
+}
+
+/** By what the caller asks for, else by the pool's objective. */
+function pickFrom(
+  members: readonly MemberRow[],
+  view: PickView,
+  { routing }: PoolRow,
+  { preferences, beginning }: ScannedBody,
+  random: Random,
+): Pick | undefined {
+  if (preferences.sort !== undefined) return pickSorted(members, view, random, preferences.sort);
+  const drawn = pick(members, view, random);
+  if (drawn === undefined || routing?.objective !== 'affinity' || beginning === undefined) return drawn;
+  return pickByAffinity(members, hashBytes(beginning), view, drawn);
 }
 
 /** An alias of the pool's revision in force, or the id itself. */

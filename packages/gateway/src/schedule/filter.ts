@@ -20,18 +20,26 @@ export interface PickView {
   readonly model: string;
   readonly stream: boolean;
   /** What the caller asked for beyond the policy; it only narrows. */
-  readonly allows?: ((member: MemberRow, node: NodeRow, link: NodeLink) => boolean) | undefined;
+  readonly allows?: ((member: MemberRow, link: NodeLink) => boolean) | undefined;
 }
 
 /** Undefined where the member may serve. */
 export function whyNotEligible(member: MemberRow, view: PickView): NotEligible | undefined {
+  return whyNot(member, view.nodes.get(member.node), view.links.get(member.node), view);
+}
+
+/** The same, of what was looked up already. */
+export function whyNot(
+  member: MemberRow,
+  node: NodeRow | undefined,
+  link: NodeLink | undefined,
+  view: PickView,
+): NotEligible | undefined {
   if (member.validUntil !== null && member.validUntil <= view.controlNowMs) return 'expired';
-  const node = view.nodes.get(member.node);
-  const link = view.links.get(member.node);
   if (node === undefined || link === undefined || !isServing(link, view.monotonicMs)) return 'offline';
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
   if (link.inFlight >= (node.concurrency ?? LINK_MAX_CONCURRENT_STREAMS)) return 'busy';
   if (view.tried.includes(member.node)) return 'tried';
-  if (view.allows !== undefined && !view.allows(member, node, link)) return 'preferences';
+  if (view.allows !== undefined && !view.allows(member, link)) return 'preferences';
   return undefined;
 }

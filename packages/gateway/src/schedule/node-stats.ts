@@ -11,6 +11,9 @@ const MAX_MODELS = 256;
 /** What an agent said of its engines counts for this long. */
 const REPORT_VALID_MS = 15_000;
 
+/** `trial`: it was ejected, and is due to be tried with one request. `out`: it is ejected. */
+export type Standing = 'in' | 'trial' | 'out';
+
 /** What ended a try says of who: `busy` is a refusal of load, `unjudged` says nothing of the node. */
 export type Judgement = 'served' | 'node failed' | 'engine failed' | 'busy' | 'unjudged';
 
@@ -81,14 +84,10 @@ export class NodeStats {
       : this.#load.byModel.get(model);
   }
 
-  /** Out, and due to be tried with one request. */
-  trialDue(model: string, nowMs: number): boolean {
-    return (this.health.ejected || this.of(model).health.ejected) && this.healthy(model, nowMs);
-  }
-
-  /** Whether a request may be sent to that model of it for its own sake. */
-  healthy(model: string, nowMs: number): boolean {
-    return this.health.healthy(nowMs) && this.of(model).health.healthy(nowMs);
+  standing(model: ModelStats, nowMs: number): Standing {
+    const { health } = this;
+    if (!health.ejected && !model.health.ejected) return 'in';
+    return health.healthy(nowMs) && model.health.healthy(nowMs) ? 'trial' : 'out';
   }
 }
 

@@ -203,7 +203,7 @@ test('a node whose engine failed for one model still serves another', () => {
   const { members, view } = fleet([WELL]);
   for (let count = 0; count < 5; count += 1) tried(view.links.get('nod_0'), 'engine failed');
   const stats = view.links.get('nod_0')?.stats;
-  expect([stats?.healthy('m', NOW), stats?.healthy('other', NOW)]).toEqual([false, true]);
+  expect(['m', 'other'].map((model) => stats?.standing(stats.of(model), NOW))).toEqual(['out', 'in']);
   // The only one there is serves on: a pool is never dark for a judgement.
   expect(pick(members, view, seeded(1))?.by).toBe('spared');
 });
@@ -211,7 +211,8 @@ test('a node whose engine failed for one model still serves another', () => {
 test.each(['unjudged', 'busy'] as const)('however often a try is %s, nothing is ejected', (judgement) => {
   const { view } = fleet([WELL]);
   for (let count = 0; count < 50; count += 1) tried(view.links.get('nod_0'), judgement);
-  expect(view.links.get('nod_0')?.stats.healthy('m', NOW)).toBe(true);
+  const stats = view.links.get('nod_0')?.stats;
+  expect(stats?.standing(stats.of('m'), NOW)).toBe('in');
 });
 
 test('where most are ejected, so many of them are used as keeps half of the pool in use', () => {

@@ -9,7 +9,7 @@
 import type { MemberRow } from '@subcloud/contract/table';
 import type { Random } from '@subcloud/kit/clock';
 import type { Candidate } from './candidate.ts';
-import { type PickView, whyNotEligible } from './filter.ts';
+import { type PickView, whyNot } from './filter.ts';
 import { compare } from './score.ts';
 
 export type { Candidate } from './candidate.ts';
@@ -20,7 +20,7 @@ const MAX_DRAWS = 16;
 const MAX_EJECTED_SHARE = 0.5;
 
 /** `trial`: it was ejected, and is tried with this one. `spared`: too many are ejected to pass them over. */
-export type PickedBy = 'only one' | 'score' | 'affinity' | 'trial' | 'spared';
+export type PickedBy = 'only one' | 'score' | 'affinity' | 'sorted' | 'trial' | 'spared';
 
 export interface Pick {
   readonly chosen: Candidate;
@@ -69,16 +69,14 @@ class Sample {
   see(member: MemberRow): void {
     const candidate = candidateOf(member, this.#view);
     if (candidate === undefined) return;
-    if (!candidate.link.stats.healthy(this.#view.model, this.#view.monotonicMs)) {
+    if (candidate.standing === 'out') {
       this.#ejected += 1;
       if (this.#random() * this.#ejected < 1) this.#spare = candidate;
       return;
     }
     this.#healthy += 1;
     // Whoever is tried may fail, and a retry is not for that.
-    if (this.#view.tried.length === 0 && candidate.link.stats.trialDue(this.#view.model, this.#view.monotonicMs)) {
-      this.#trial = candidate;
-    }
+    if (candidate.standing === 'trial' && this.#view.tried.length === 0) this.#trial = candidate;
     if (this.#first === undefined) this.#first = candidate;
     else if (this.#second === undefined) this.#second = candidate;
     else {
@@ -119,10 +117,11 @@ class Sample {
 }
 
 export function candidateOf(member: MemberRow, view: PickView): Candidate | undefined {
-  if (whyNotEligible(member, view) !== undefined) return undefined;
   const node = view.nodes.get(member.node);
   const link = view.links.get(member.node);
-  return node === undefined || link === undefined ? undefined : { member, node, link };
+  if (whyNot(member, node, link, view) !== undefined || node === undefined || link === undefined) return undefined;
+  const model = link.stats.of(view.model);
+  return { member, node, link, model, standing: link.stats.standing(model, view.monotonicMs) };
 }
 
 function scanFrom(members: readonly MemberRow[], sample: Sample, start: number): void {

@@ -25,9 +25,8 @@ export interface ScoreView {
   readonly monotonicMs: number;
 }
 
-export function score({ link }: Candidate, view: ScoreView): Scored {
+export function score({ link, model }: Candidate, view: ScoreView): Scored {
   const { stats } = link;
-  const model = stats.of(view.model);
   const nowMs = view.monotonicMs;
   const reported = stats.load(view.model, nowMs);
   const under = Math.max(link.inFlight, reported === undefined ? 0 : reported.running + reported.waiting);
