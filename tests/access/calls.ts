@@ -150,6 +150,12 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
     }),
   },
 
+  listSigningKeys: { ...NETWORK, input: none },
+  rotateSigningKey: { ...NETWORK, input: () => ({ body: {} }) },
+  installSigningKeyCertificate: {
+    ...NETWORK,
+    input: async ({ admin }) => ({ body: { certificate: (await admin.call('network')).chain.signingKeys[0] } }),
+  },
   listGateways: { ...NETWORK, input: none },
   removeGateway: {
     ...NETWORK,

@@ -172,6 +172,12 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
     revokeJoinToken: async () => ({
       params: { id: (await admin.call('createJoinToken', { body: { operator: 'user:admin' } })).id },
     }),
+    rotateSigningKey: () => Promise.resolve({ body: {} }),
+    installSigningKeyCertificate: async () => {
+      const certificate = (await admin.call('network')).chain.signingKeys[0];
+      if (certificate === undefined) throw new Error('the chain is empty');
+      return { body: { certificate } };
+    },
     createGatewayToken: () => Promise.resolve({ body: { name: fresh() } }),
     revokeGatewayToken: async () => ({ params: { id: (await admin.call('createGatewayToken', { body: {} })).id } }),
     removeGateway: async () => ({ params: { id: await registeredGateway(network.dataDir) } }),

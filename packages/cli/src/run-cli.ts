@@ -40,6 +40,10 @@ import { memberCommands } from './commands/member-answer.ts';
 import { addMemberInvite } from './commands/member-invite.ts';
 import { addMemberList } from './commands/member-list.ts';
 import { addMemberRemove } from './commands/member-remove.ts';
+import { addNetworkKeyCertify } from './commands/network-key-certify.ts';
+import { addNetworkKeyInstall } from './commands/network-key-install.ts';
+import { addNetworkKeyRotate } from './commands/network-key-rotate.ts';
+import { addNetworkKeyShow } from './commands/network-key-show.ts';
 import { addNodeAttest } from './commands/node-attest.ts';
 import { addNodeGet } from './commands/node-get.ts';
 import { addNodeList } from './commands/node-list.ts';
@@ -120,6 +124,11 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
   ...identityNouns,
+  [
+    'network-key',
+    'the key of the network, and the signing keys below it',
+    [addNetworkKeyShow, addNetworkKeyRotate, addNetworkKeyCertify, addNetworkKeyInstall],
+  ],
   ['gateway', 'gateways of the network', [addGatewayList, addGatewayRemove]],
   ['gateway-token', 'tokens that enrol gateways', [addGatewayTokenCreate, addGatewayTokenList, addGatewayTokenRevoke]],
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],

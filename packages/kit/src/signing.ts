@@ -17,6 +17,7 @@ import {
   type SignedDocument,
   type SigningKeyCertificate,
   type TrustChain,
+  SIGNING_KEY_VALID_MS,
   documentBodies,
 } from '@subcloud/contract/documents';
 
@@ -79,6 +80,16 @@ export function signDocument<Type extends DocumentType>(
 ): SignedDocument {
   const text = JSON.stringify(body);
   return { type, body: text, signer: key.fingerprint, signature: signText(key, `subcloud/v1/${type}\n${text}`) };
+}
+
+/** What the network key says of a signing key; valid for SIGNING_KEY_VALID_MS from now. */
+export function certifySigningKey(
+  networkKey: SigningKey,
+  of: { readonly networkId: string; readonly publicKey: string },
+  nowMs: number,
+): SignedDocument {
+  const notAfter = nowMs + SIGNING_KEY_VALID_MS;
+  return signDocument(networkKey, 'signing-key', { version: 1, ...of, issuedAt: nowMs, notAfter });
 }
 
 /** The body of a document that `publicKey` signed. Throws DocumentError. */

@@ -192,10 +192,25 @@ export function unsignedAuthority(clock: Clock): Authority {
     signingKey: CHAIN.networkKey,
     chain: () => CHAIN,
     renewIfDue: () => false,
+    ring: {
+      networkKey: CHAIN.networkKey,
+      networkKeyHere: false,
+      active: () => unsigned('a signing key'),
+      activeCertificate: () => undefined,
+      certificates: () => [],
+      status: () => [],
+      rotate: () => undefined,
+      install: () => false,
+      advance: () => false,
+    },
     signGateway: (body) => sign('gateway', body),
     signControl: (body) => sign('control', body),
     signNode: (body) => sign('node', body),
     signAudit: (body) => ({ document: sign('audit-seal', body), certificate: sign('audit-seal', body) }),
     signClaim: (body) => sign('claim', body),
   };
+}
+
+function unsigned(what: string): never {
+  throw new Error(`nothing is signed here, and there is no ${what}`);
 }

@@ -10,6 +10,7 @@ import { domainsRoutes } from './domains.ts';
 import { participationRoutes } from './participation.ts';
 import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
 import { gatewaysRoutes } from './gateways.ts';
+import { signingKeysRoutes } from './signing-keys.ts';
 import { planRoutes } from './plan.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
@@ -75,6 +76,7 @@ export const controlRoutes = defineRoutes({
   ...bindingsRoutes,
   ...participationRoutes,
   ...gatewaysRoutes,
+  ...signingKeysRoutes,
 
   openapi: {
     method: 'get',

@@ -33,6 +33,7 @@ import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
 import { gatewayHandlers } from './handlers/gateways.ts';
+import { signingKeyHandlers } from './handlers/signing-keys.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { networkHandlers } from './handlers/network.ts';
 import { invitationHandlers } from './handlers/invitations.ts';
@@ -70,6 +71,7 @@ const handlers: Handlers = {
   ...bindingHandlers,
   ...participationHandlers,
   ...gatewayHandlers,
+  ...signingKeyHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;

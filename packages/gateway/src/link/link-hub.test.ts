@@ -1,7 +1,7 @@
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { LINK_HEADERS } from '@subcloud/contract/link';
 import { rowKey } from '@subcloud/contract/table';
-import { generateSigningKey, signDocument } from '@subcloud/kit/signing';
+import { certifySigningKey, generateSigningKey, signDocument } from '@subcloud/kit/signing';
 import { controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
 import { startPeerNode } from '@subcloud/testkit/peer-node';
@@ -277,4 +277,28 @@ test('no bytes after the upgrade bring the gateway down', async () => {
   );
   expect((await t.call()).status).toBe(200);
   expect(node.requests).toHaveLength(1);
+});
+
+test('a chain with a new signing key, before a document that this key signed', async () => {
+  await using t = await startTestGateway();
+  const node = await t.node({});
+  const { networkId, networkKey, signingKeys } = t.control.chain;
+  const next = certifySigningKey(t.control.networkKey, { networkId, publicKey: generateSigningKey().publicKey }, 1);
+  const chain = { networkId, networkKey, signingKeys: [...signingKeys, next] };
+  const document = signDocument(t.control.signingKey, 'declaration', {} as never);
+  await t.publish([
+    [rowKey.document(node.id), { node: node.id, epoch: 1, serial: 1, document }],
+    [rowKey.network(), { networkId, chain }],
+  ]);
+  await eventually('both', () => node.heard.some(({ type }) => type === 'document'));
+  const told = node.heard.filter(({ type }) => type === 'chain' || type === 'document');
+  expect(told).toEqual([
+    { type: 'chain', chain },
+    { type: 'document', document },
+  ]);
+  // The same again is nothing new.
+  await t.publish([[rowKey.network(), { networkId, chain }]]);
+  await t.publish([[rowKey.document(node.id), { node: node.id, epoch: 1, serial: 2, document }]]);
+  await eventually('the next document', () => node.heard.filter(({ type }) => type === 'document').length === 2);
+  expect(node.heard.filter(({ type }) => type === 'chain')).toHaveLength(1);
 });

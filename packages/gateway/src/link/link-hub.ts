@@ -4,6 +4,7 @@
  * answers a ping. A node that leaves the table loses its link at once.
  */
 import { constants } from 'node:http2';
+import type { TrustChain } from '@subcloud/contract/documents';
 import type { ErrorCodeName } from '@subcloud/contract/errors';
 import { type AgentMessage, LINK_HANDSHAKE_TIMEOUT_MS, linkTranscript } from '@subcloud/contract/link';
 import type { ReportEvent } from '@subcloud/contract/watch';
@@ -73,6 +74,8 @@ class Hub implements LinkHub {
   #sweptMs: number;
   #handshakes = 0;
   #closing = false;
+  /** As JSON. */
+  #chain: string | undefined;
 
   constructor(options: LinkHubOptions) {
     this.#options = options;
@@ -104,6 +107,7 @@ class Hub implements LinkHub {
       link: undefined,
       timer: undefined,
       reports: undefined,
+      chain: this.#options.table().network?.chain,
     };
     const finish = (): void => {
       if (handshake.done) return;
@@ -192,6 +196,9 @@ class Hub implements LinkHub {
       handshake.link = link;
       this.#links.set(node, link);
       reports.send({ type: 'welcome', nowMs: this.#options.controlNowMs() });
+      // The chain of the gateway's hello may be older than the table by now.
+      const chain = this.#options.table().network?.chain;
+      if (chain !== undefined && chain !== handshake.chain) reports.send({ type: 'chain', chain });
       this.#options.report({ type: 'linked', node, address: link.address, epoch: link.epoch, serial: link.serial });
       this.#pushDocument(link);
     } finally {
@@ -248,6 +255,15 @@ class Hub implements LinkHub {
     }
   }
 
+  /** Before any document that a new key signed: agents of long links learn of it here and nowhere else. */
+  #chainChanged({ network }: RoutingTable): void {
+    const text = JSON.stringify(network?.chain);
+    if (text === this.#chain) return;
+    this.#chain = text;
+    if (network !== undefined)
+      for (const link of this.#links.values()) link.reports.send({ type: 'chain', chain: network.chain });
+  }
+
   #pushDocument(link: HeldLink): void {
     const row = this.#options.table().documents.get(link.node);
     if (row === undefined || row.epoch < link.epoch || (row.epoch === link.epoch && row.serial <= link.serial)) return;
@@ -267,6 +283,7 @@ class Hub implements LinkHub {
     // As many records as the table has nodes, at most.
     for (const node of change.whole ? this.#stats.keys() : change.nodes.keys())
       if (change.table.nodes.get(node) === undefined) this.#stats.delete(node);
+    this.#chainChanged(change.table);
     for (const link of change.whole ? [...this.#links.values()] : this.#touched(change)) {
       // Gone, or another machine under the same id.
       if (change.table.nodes.get(link.node)?.publicKey !== link.publicKey) {
@@ -361,6 +378,8 @@ interface Handshake {
   link: HeldLink | undefined;
   timer: Timer | undefined;
   reports: ReportStream | undefined;
+  /** What the table held when the hello was signed. */
+  readonly chain: TrustChain | undefined;
 }
 
 /** The code travels in the GOAWAY, so that the agent can say why. */
