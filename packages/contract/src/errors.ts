@@ -312,6 +312,13 @@ export const ERROR_CODES = {
     summary: 'Control cannot reach its database; whether the change was made is not known.',
     advice: 'Try again shortly and read the state before you repeat the change; inference goes on meanwhile.',
   },
+  'platform.usage_not_writable': {
+    status: 503,
+    type: 'server_error',
+    summary: 'The gateway cannot write down what it would have to count, so it answers nothing.',
+    advice:
+      'Try again shortly; the admin should look at the disk of the gateway, or at control, which takes the usage.',
+  },
   'platform.version_unsupported': {
     status: 426,
     type: 'invalid_request_error',

@@ -6,6 +6,7 @@ import { tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import { openChain, openSignedByChain, verifyText } from '@subcloud/kit/signing';
 import { startTestGateway } from '@subcloud/testkit/test-gateway';
 import { expect, test } from 'vitest';
+import { connectionsWithin } from './listen.ts';
 
 const OFF_LOOPBACK = { config: { host: '0.0.0.0' } };
 
@@ -87,4 +88,12 @@ test.each([
 test('a port that is taken is said in one sentence', async () => {
   await using t = await startTestGateway();
   await expect(startTestGateway({ config: { port: t.gateway.port } })).rejects.toThrow(/is taken by another program/);
+});
+
+test('connections leave files for the gateway itself, whatever the limit', () => {
+  expect(connectionsWithin(16_384, undefined)).toBe(16_384);
+  expect(connectionsWithin(16_384, 20_000)).toBe(16_384);
+  expect(connectionsWithin(16_384, 1_024)).toBe(960);
+  expect(connectionsWithin(16_384, 20)).toBe(10);
+  expect(connectionsWithin(5, 1_024)).toBe(5);
 });

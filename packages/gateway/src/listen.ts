@@ -13,6 +13,7 @@ import { type TlsOptions, createServer as createTlsHandshakes } from 'node:tls';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { LINK_MAX_HEADER_BYTES } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
+import { openFileLimit } from '@subcloud/kit/open-file-limit';
 import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
 import { type TlsCertificate, makeTlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import { type GatewayConfig, isLoopback } from './config.ts';
@@ -89,12 +90,21 @@ function handshakeOptions(certificate: TlsCertificate): TlsOptions {
   };
 }
 
+/** Of the open files: the journal, certificates, control, logs. Callers must not be able to take those, too. */
+const RESERVED_FILES = 64;
+
+/** How many connections may be open at once. */
+export function connectionsWithin(wanted: number, openFiles: number | undefined): number {
+  if (openFiles === undefined) return wanted;
+  return Math.max(1, Math.min(wanted, openFiles - Math.min(RESERVED_FILES, Math.floor(openFiles / 2))));
+}
+
 function listening(
   outer: NetServer,
   http: Server,
   config: GatewayConfig,
 ): Pick<PublicServer, 'http' | 'listen' | 'close'> {
-  outer.maxConnections = config.maxConnections;
+  outer.maxConnections = connectionsWithin(config.maxConnections, openFileLimit());
   http.on('clientError', refuseMalformed);
   return {
     http,

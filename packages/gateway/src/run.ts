@@ -187,6 +187,7 @@ async function wire(options: GatewayRunOptions) {
         metrics.counted(record);
         journal.append(record, written);
       },
+      refuses: () => journal.refuses(),
     },
     report,
     decided(record) {
@@ -198,7 +199,8 @@ async function wire(options: GatewayRunOptions) {
   };
   const readiness = (): Readiness => {
     const { version: tableVersion } = table();
-    const reason = state.draining ? 'draining' : live() ? 'ready' : tableVersion === 0 ? 'starting' : 'table stale';
+    const serving = journal.writable ? 'ready' : 'usage not writable';
+    const reason = state.draining ? 'draining' : live() ? serving : tableVersion === 0 ? 'starting' : 'table stale';
     const whole = certificates.current() !== undefined && shares.ready();
     return { ready: reason === 'ready' && whole, reason, tableVersion };
   };

@@ -36,7 +36,18 @@ describe('a hostile text', () => {
     }
   });
 
+  it('of more words and marks than any manifest has is refused before it is parsed', () => {
+    // Each took the parser from half a second to minutes.
+    for (const piece of ['[', '- ', '? ', ': ', ',', '1,', '&a ', '!a ', '"",', 'a:,', '{', '*a,', 'b,', '- a,\n']) {
+      const text = `a: [${piece.repeat((MAX_MANIFEST_BYTES - 4) / piece.length)}`;
+      expect(faults(text)).toEqual(['null  too_large: the manifest has more than 40000 words and marks']);
+    }
+  });
+
   it.each([
+    ['anchors', `a: ${'&a '.repeat(19_000)}`],
+    ['tags', `a: ${'!a '.repeat(19_000)}`],
+    ['commas', `a: [${','.repeat(39_000)}]`],
     ['aliases to what they are in, that branch', `${HEAD}spec: &a { x: *a, y: *a, z: *a }`],
     ['one value, named everywhere', `a: &a 1\nb: [${'*a,'.repeat(80_000)}]`],
     ['names without a value', `a: [${'*a,'.repeat(80_000)}]`],

@@ -1,10 +1,15 @@
 /** YAML or JSON text to a value and the lines of its paths, whatever the text: bounded, and never a throw. */
-import { type Document, LineCounter, type ParsedNode, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { type Document, Lexer, LineCounter, type ParsedNode, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import { type LineOf, type ManifestError, type Path, dotted, isRecord } from './parse-manifest-error.ts';
 
 export const MAX_MANIFEST_BYTES = 262_144;
 const MAX_ALIASES = 32;
 const MAX_DEPTH = 32;
+/**
+ * Words, marks and gaps of the text. The parser takes some microseconds for each, more where it is wrong, and nothing else
+ * of control runs meanwhile; the largest manifests that people write have a tenth of it.
+ */
+const MAX_TOKENS = 40_000;
 /** Values in one manifest, several times what its longest lists can hold. */
 const MAX_VALUES = 20_000;
 /** The parser compares every key of a map with all before it; this many are some 1,400 keys in one map. */
@@ -20,6 +25,8 @@ export function readText(text: string): ReadText {
   // A character is at least a byte, so a text of too many characters need not be encoded to be refused.
   if (text.length > MAX_MANIFEST_BYTES || new TextEncoder().encode(text).byteLength > MAX_MANIFEST_BYTES)
     return refused('too_large', [], null, `the manifest is larger than ${MAX_MANIFEST_BYTES} bytes`);
+  if (hasTooManyTokens(text))
+    return refused('too_large', [], null, `the manifest has more than ${MAX_TOKENS} words and marks`);
   const lines = new LineCounter();
   let document: Document;
   let value: unknown;
@@ -29,6 +36,8 @@ export function readText(text: string): ReadText {
       uniqueKeys: boundedEquality(),
       stringKeys: true,
       merge: false,
+      // Each would be drawn with its line, and a hostile text has a hundred thousand of them.
+      prettyErrors: false,
     });
     // A warning is a tag or a directive that the parser does not know and goes on without: that would be ignoring it.
     const fault = document.errors[0] ?? document.warnings[0];
@@ -41,6 +50,15 @@ export function readText(text: string): ReadText {
   const knot = findKnot(value);
   if (knot !== undefined) return refused('syntax', knot.path, lineOf(knot.path), knot.message);
   return { ok: true, value, lineOf };
+}
+
+/** Counts lazily: what comes after the last one that is allowed is not looked at. */
+function hasTooManyTokens(text: string): boolean {
+  // A token has at least a character.
+  if (text.length <= MAX_TOKENS) return false;
+  let tokens = 0;
+  for (const _ of new Lexer().lex(text)) if (++tokens > MAX_TOKENS) return true;
+  return false;
 }
 
 function refused(code: ManifestError['code'], path: Path, line: number | null, message: string): ReadText {

@@ -261,10 +261,19 @@ function reachable(config: UpConfig, freePort: number): UpConfig {
   return { ...config, port: freePort, publicUrl: `https://${address ?? '127.0.0.1'}:${freePort}` };
 }
 
+/** On a file system that is read-only, the recursive form says that something is missing: it is asked again for the cause. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch {
+    mkdirSync(path, { mode: 0o700 });
+  }
+}
+
 /** Its real path: processes and locks are recognised by it. */
 function prepareDataDir(dataDir: string): string {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir);
     chmodSync(dataDir, 0o700);
     return realpathSync(dataDir);
   } catch (error) {

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 export interface Readiness {
   readonly ready: boolean;
-  readonly reason: 'ready' | 'starting' | 'table stale' | 'draining';
+  readonly reason: 'ready' | 'starting' | 'table stale' | 'usage not writable' | 'draining';
   readonly tableVersion: number;
 }
 

@@ -64,6 +64,7 @@ export async function handleInference(
     const { path } = route;
     const { accept } = request.headers;
     const poolId = admission.pool.id;
+    if (deps.journal.refuses()) throw new AppError('platform.usage_not_writable', { retryAfterS: 1 });
     const input = { identity, caller, taken, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
     refuseUnsupported(path, served);
@@ -127,9 +128,9 @@ async function conclude(
     case 'answered': {
       const status = answer.status ?? 200;
       const stored = await account(deps, identity, model, served, status, taken);
-      decide(deps, trace, stored ? 'answered' : 'platform.internal', status);
+      decide(deps, trace, stored ? 'answered' : 'platform.usage_not_writable', status);
       if (stored) answer.finish();
-      else breakOff(response, served, new AppError('platform.internal'));
+      else breakOff(response, served, new AppError('platform.usage_not_writable'));
       return;
     }
     case 'interrupted':

@@ -42,7 +42,7 @@ export interface RequestDeps {
   /** Below which each pool has a host of its name; undefined: hosts name nothing. */
   readonly domain: string | undefined;
   readonly limiter: Pick<Limiter, 'admit' | 'settle' | 'remaining'>;
-  readonly journal: Pick<Journal, 'append'>;
+  readonly journal: Pick<Journal, 'append' | 'refuses'>;
   readonly report: (event: ReportEvent) => void;
   readonly decided: (record: DecisionRecord) => void;
   readonly observe: GatewayObserver | undefined;

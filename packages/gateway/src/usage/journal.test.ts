@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@subcloud/kit/clock';
@@ -155,4 +164,21 @@ test('kill -9 loses no record whose answer could have ended', async () => {
   expect(acknowledged.filter((number) => !kept.has(`r${number}`))).toEqual([]);
   expect(acknowledged.length).toBeGreaterThan(100);
   journal.close();
+});
+
+test('where no new segment can be opened, the old one goes on, and nothing of it is lost', async () => {
+  const journal = open();
+  const batch = async (from: number): Promise<boolean[]> =>
+    Promise.all(Array.from({ length: 30_000 }, (_, index) => write(journal, `req_${from + index}`)));
+  // Where the next segment would go, something stands.
+  const taken = join(dir, `usage-${String(30_001).padStart(16, '0')}.jsonl`);
+  mkdirSync(taken);
+  expect(await batch(0)).not.toContain(false);
+  expect(await batch(30_000)).not.toContain(false);
+  expect(journal.writable).toBe(true);
+  journal.close();
+  rmdirSync(taken);
+  const again = open();
+  expect([again.last, pending(again, 100_000).length]).toEqual([60_000, 60_000]);
+  again.close();
 });

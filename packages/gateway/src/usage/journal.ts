@@ -29,6 +29,8 @@ import { readFileIfPresent, saveFileDurably } from '@subcloud/kit/files';
 import type { Log } from '@subcloud/kit/log';
 
 const FSYNC_MS = 100;
+/** Between two tries of a disk that refuses. */
+const RETRY_MS = 1_000;
 const MAX_SEGMENT_BYTES = 8_388_608;
 /** An active segment that control has stored whole is deleted from this size on: below it, the syncs cost more. */
 const MIN_ROTATED_BYTES = 1_048_576;
@@ -41,6 +43,13 @@ export type UnsequencedUsage = Omit<UsageRecord, 'sequence'>;
 export interface Journal {
   /** Written at the end of this loop turn; then `written(true)`, or `written(false)` when the disk refused. */
   append(record: UnsequencedUsage, written: (stored: boolean) => void): void;
+  /**
+   * Whether an answer of this moment could not be counted: the disk refused the last write, or there is too much that
+   * control has not stored. Once a RETRY_MS it says false nevertheless, and what is let in then tries the disk.
+   */
+  refuses(): boolean;
+  /** As `refuses`, without letting anything in. */
+  readonly writable: boolean;
   /** The oldest records that control has not stored, at most `max`, each as JSON. */
   pending(max: number): readonly string[];
   /** Control has stored everything up to `sequence`; whole segments below it are deleted. */
@@ -83,10 +92,14 @@ class FileJournal implements Journal {
   #scheduled = false;
   #file: number;
   #fileBytes = 0;
+  #rotateAtBytes = MAX_SEGMENT_BYTES;
   #dirty = false;
   #syncing = false;
   #deleting = false;
   #closed = false;
+  readonly #clock: Clock;
+  /** Monotonic; undefined while the disk takes what it is given. */
+  #retryAtMs: number | undefined;
   #stored = 0;
   #assigned: number;
   last: number;
@@ -94,6 +107,7 @@ class FileJournal implements Journal {
   constructor({ dir, clock, log }: JournalOptions) {
     this.#dir = dir;
     this.#log = log;
+    this.#clock = clock;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     this.#stored = readStored(dir);
     this.last = this.#recover();
@@ -111,6 +125,19 @@ class FileJournal implements Journal {
     setImmediate(() => this.#flush());
   }
 
+  get writable(): boolean {
+    return this.#retryAtMs === undefined && this.#unstored.length < MAX_UNSTORED_RECORDS;
+  }
+
+  refuses(): boolean {
+    if (this.#unstored.length >= MAX_UNSTORED_RECORDS) return true;
+    if (this.#retryAtMs === undefined) return false;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#retryAtMs) return true;
+    this.#retryAtMs = nowMs + RETRY_MS;
+    return false;
+  }
+
   #flush(): void {
     this.#scheduled = false;
     const batch = this.#queue;
@@ -125,7 +152,7 @@ class FileJournal implements Journal {
       const segment = this.#segments.at(-1);
       if (segment !== undefined) segment.last = this.last;
       for (const { json } of batch) this.#unstored.push(json);
-      if (this.#fileBytes >= MAX_SEGMENT_BYTES) this.#rotate();
+      if (this.#fileBytes >= this.#rotateAtBytes) this.#rotate();
     } else {
       // The numbers go to the next records: a gap would stop the upload for ever.
       this.#assigned = this.last;
@@ -140,9 +167,12 @@ class FileJournal implements Journal {
       if (taken !== bytes.byteLength) throw new Error(`the disk took ${taken} of ${bytes.byteLength} bytes`);
       this.#fileBytes += taken;
       this.#dirty = true;
+      this.#retryAtMs = undefined;
       return true;
     } catch (error) {
-      this.#log.error({ err: error }, 'the usage journal cannot be written');
+      // Said once, and again when it has worked in between: a full disk has no room for more.
+      if (this.#retryAtMs === undefined) this.#log.error({ err: error }, 'the usage journal cannot be written');
+      this.#retryAtMs = this.#clock.monotonicMs() + RETRY_MS;
       try {
         ftruncateSync(this.#file, this.#fileBytes);
       } catch {
@@ -190,7 +220,11 @@ class FileJournal implements Journal {
     this.#flush();
     this.#closed = true;
     this.#fsyncTimer.cancel();
-    fsyncSync(this.#file);
+    try {
+      fsyncSync(this.#file);
+    } catch (error) {
+      this.#log.error({ err: error }, 'the usage journal cannot be synced');
+    }
     closeSync(this.#file);
   }
 
@@ -207,8 +241,16 @@ class FileJournal implements Journal {
   /** Requests wait in this turn of the loop: the old segment is synced beside it. */
   #rotate(): void {
     const before = this.#file;
+    try {
+      this.#file = this.#openSegment();
+    } catch (error) {
+      // A full disk, no file handle left: the old segment goes on, longer than it should be.
+      this.#rotateAtBytes = this.#fileBytes + MIN_ROTATED_BYTES;
+      this.#log.error({ err: error }, 'a new usage segment cannot be opened');
+      return;
+    }
     this.#dirty = false;
-    this.#file = this.#openSegment();
+    this.#rotateAtBytes = MAX_SEGMENT_BYTES;
     fsync(before, (error) => {
       if (error !== null) this.#log.error({ err: error }, 'a usage segment cannot be synced');
       closeSync(before);
@@ -218,10 +260,11 @@ class FileJournal implements Journal {
   #openSegment(): number {
     const first = this.last + 1;
     const path = join(this.#dir, `usage-${String(first).padStart(16, '0')}.jsonl`);
+    const file = openSync(path, 'w', 0o600);
     this.#segments = this.#segments.filter((segment) => segment.path !== path);
     this.#segments.push({ path, first, last: first - 1 });
     this.#fileBytes = 0;
-    return openSync(path, 'w', 0o600);
+    return file;
   }
 
   /** Reads what is there and answers the newest sequence. */
