@@ -8,7 +8,9 @@ import { type LinkTarget, agentAttacks } from './agent-attacks.ts';
 import { type Arena, type ArenaReady, type Measured, startArena } from './arena.ts';
 import { type Attack, callerAttacks } from './caller-attacks.ts';
 import { Chance } from './chance.ts';
+import { gatewayAttacks, soundRequest } from './gateway-attacks.ts';
 import type { HostileNode } from './hostile-agent.ts';
+import { startHostileGateway } from './hostile-gateway.ts';
 
 export interface CampaignOptions {
   readonly seed: number;
@@ -43,10 +45,35 @@ export const MAX_GROWTH = {
   sockets: 0,
 } as const;
 
-/** Throws with the seed, the steps and what the arena said, where it died or stopped serving. */
+/** Callers and machines against a gateway. Throws with seed, steps and what it said, where it died or stopped serving. */
 export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
   await using arena = await startArena<ArenaReady>('./gateway-arena.ts');
   const target = targetOf(arena.ready);
+  const side = { arena, attacks: GATEWAY_ATTACKS, target, atOnce: AT_ONCE, warmUpSteps: WARM_UP_STEPS };
+  return await attack(options, { ...side, honest: () => honestCall(target) });
+}
+
+/** A gateway against an agent. Throws as the other. */
+export async function runAgentCampaign(options: CampaignOptions): Promise<Campaign> {
+  await using target = await startHostileGateway();
+  await using arena = await startArena<{ nodeId: string }>('./agent-arena.ts', [target.url, target.joinToken]);
+  // An agent dials one link at a time.
+  const side = { arena, attacks: gatewayAttacks, target, atOnce: 1, warmUpSteps: WARM_UP_STEPS / 2 };
+  return await attack(options, { ...side, honest: () => soundRequest(target, HONEST_LIMIT_MS) });
+}
+
+interface Side<Target> {
+  readonly arena: Pick<Arena<unknown>, 'measure' | 'death'>;
+  readonly attacks: readonly Attack<Target>[];
+  readonly target: Target;
+  readonly atOnce: number;
+  readonly warmUpSteps: number;
+  /** Resolves when whoever is sound was served. */
+  readonly honest: () => Promise<void>;
+}
+
+async function attack<Target>(options: CampaignOptions, side: Side<Target>): Promise<Campaign> {
+  const { arena, target } = side;
   const byAttack = new Map<string, number>();
   let step = 0;
   let honest = 0;
@@ -55,23 +82,23 @@ export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
     const number = options.onlyStep ?? step;
     step++;
     const chance = new Chance(options.seed, number);
-    const attack = chance.of(GATEWAY_ATTACKS);
-    recent.push(`${number} ${attack.name}`);
+    const chosen = chance.of(side.attacks);
+    recent.push(`${number} ${chosen.name}`);
     if (recent.length > 20) recent.shift();
-    byAttack.set(attack.name, (byAttack.get(attack.name) ?? 0) + 1);
-    await within(STEP_LIMIT_MS, `step ${number} (${attack.name})`, attack.run(chance, target).catch(ignoreClosed));
+    byAttack.set(chosen.name, (byAttack.get(chosen.name) ?? 0) + 1);
+    await within(STEP_LIMIT_MS, `step ${number} (${chosen.name})`, chosen.run(chance, target).catch(ignoreClosed));
     if (number % HONEST_EVERY !== 0) return;
-    await within(HONEST_LIMIT_MS, `an honest call after step ${number}`, honestCall(target));
+    await within(HONEST_LIMIT_MS, `a sound request after step ${number}`, side.honest());
     honest++;
   };
   const until = async (more: () => boolean): Promise<void> => {
     const worker = async (): Promise<void> => {
       while (more()) await one();
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: side.atOnce }, worker));
   };
   try {
-    await until(() => step < WARM_UP_STEPS);
+    await until(() => step < side.warmUpSteps);
     const before = await settled(arena, undefined);
     const startedMs = performance.now();
     let toldMs = startedMs;
@@ -79,7 +106,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
       const nowMs = performance.now();
       if (nowMs - toldMs > 10_000) {
         toldMs = nowMs;
-        options.tell?.(`${Math.round((nowMs - startedMs) / 1_000)} s, ${step} attacks, ${honest} honest calls`);
+        options.tell?.(`${Math.round((nowMs - startedMs) / 1_000)} s, ${step} attacks, ${honest} sound requests`);
       }
       return nowMs - startedMs < options.durationMs;
     });
@@ -104,7 +131,7 @@ export function growthOf({ before, after }: Pick<Campaign, 'before' | 'after'>):
 }
 
 /** Measures when what the attackers left has been given up: with the sockets of `baseline`, or at a standstill. */
-async function settled(arena: Arena<ArenaReady>, baseline: Measured | undefined): Promise<Measured> {
+async function settled(arena: Pick<Arena<unknown>, 'measure'>, baseline: Measured | undefined): Promise<Measured> {
   const endMs = performance.now() + SETTLE_MS;
   let last = await arena.measure();
   for (let same = 0; performance.now() < endMs && same < 3; ) {

@@ -3,7 +3,8 @@
  * the wall clock neither revives nor ends a document. Before any gateway has spoken it is the wall clock.
  *
  * What the network signed bounds it from below: a gateway that says an earlier time than that of a document which was
- * here already cannot keep an expired one alive.
+ * here already cannot keep an expired one alive. A gateway that says a later time than it is makes every proof look
+ * expired, its own too; while no link is up, such a failure makes the agent forget what it was told.
  */
 import type { Clock } from '@subcloud/kit/clock';
 
@@ -13,6 +14,8 @@ export interface ControlTime {
   heard(nowMs: number): void;
   /** The issue time of a document whose signature holds. */
   signed(issuedAtMs: number): void;
+  /** Forgets what gateways said: by it, no gateway's proof holds any more. */
+  distrust(): void;
 }
 
 export function createControlTime(clock: Clock): ControlTime {
@@ -26,6 +29,9 @@ export function createControlTime(clock: Clock): ControlTime {
     },
     heard(nowMs) {
       offsetMs = nowMs - clock.monotonicMs();
+    },
+    distrust() {
+      offsetMs = undefined;
     },
     signed(issuedAtMs) {
       leastOffsetMs = Math.max(leastOffsetMs, issuedAtMs - clock.monotonicMs());

@@ -6,6 +6,8 @@ export interface GatewayRegistry {
   /** Undefined when another link has this gateway; else what gives it back. */
   claim(gatewayId: string): (() => void) | undefined;
   isHeld(gatewayId: string | undefined): boolean;
+  /** Whether there is a link to any gateway. */
+  readonly any: boolean;
   /** Resolves when no link has `gatewayId`; at once for undefined. Rejects when the signal aborts. */
   untilFree(gatewayId: string | undefined, signal: AbortSignal): Promise<void>;
 }
@@ -23,6 +25,9 @@ export function createGatewayRegistry(): GatewayRegistry {
         waiting = [];
         for (const wake of woken) wake();
       };
+    },
+    get any() {
+      return held.size > 0;
     },
     isHeld: (gatewayId) => gatewayId !== undefined && held.has(gatewayId),
     async untilFree(gatewayId, signal) {

@@ -23,7 +23,7 @@ import {
 } from '@subcloud/contract/link';
 import { DocumentError, signText } from '@subcloud/kit/signing';
 import { AGENT_VERSION } from '../version.ts';
-import { type KnownGateway, checkGatewayHello, newNonce } from './gateway-hello.ts';
+import { type HelloExpectation, type KnownGateway, checkGatewayHello, newNonce } from './gateway-hello.ts';
 import type { LinkContext } from './link-context.ts';
 import { LinkError } from './link-error.ts';
 import { type Channel, openSocket } from './open-socket.ts';
@@ -74,7 +74,7 @@ export async function openLink(
     const { nodeId, fingerprint } = state.current;
     const hello = await upgrade(socket, { url, nodeId, agentNonce, clock });
     const expected = { side: 'gateway', nodeId, agentNonce, channel, fingerprint, nowMs: time.nowMs() } as const;
-    const gateway = checkGatewayHello(hello, expected);
+    const gateway = proofOf(hello, expected, context);
     const { gatewayId } = gateway.certificate;
     if (target.gatewayId !== undefined && gatewayId !== target.gatewayId) {
       throw new LinkError(`another gateway (${gatewayId}) answers than the node document names (${target.gatewayId})`);
@@ -97,6 +97,17 @@ export async function openLink(
   }
 }
 
+/** Throws LinkError as `checkGatewayHello`. */
+function proofOf(hello: unknown, expected: HelloExpectation, { registry, time }: LinkContext): KnownGateway {
+  try {
+    return checkGatewayHello(hello, expected);
+  } catch (error) {
+    // A gateway may have lied about the time by which this one was judged.
+    if (!registry.any) time.distrust();
+    throw error;
+  }
+}
+
 interface Handshake {
   readonly gateway: KnownGateway;
   readonly channel: Channel;
@@ -105,7 +116,8 @@ interface Handshake {
 
 function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, release: () => void): LiveLink {
   const { clock, log } = context;
-  const { gatewayId } = handshake.gateway.certificate;
+  const { certificate } = handshake.gateway;
+  const { gatewayId } = certificate;
   const session = openSession(socket);
   let report: ReportStream | undefined;
   let linkedAtMs: number | undefined;
@@ -151,6 +163,10 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   };
   const onMessage = (message: GatewayMessage): void => {
     heard();
+    if (saysTime(message) && message.nowMs >= certificate.notAfter) {
+      drop(new LinkError('the gateway says a time at which its own certificate has ended'));
+      return;
+    }
     guarded(message.type, () => applyMessage(message, context, (answer) => report?.send(answer)));
     if (message.type !== 'welcome' || linkedAtMs !== undefined) return;
     linkedAtMs = clock.monotonicMs();
@@ -257,6 +273,10 @@ function applyMessage(message: GatewayMessage, context: LinkContext, answer: (me
     default:
       message satisfies never;
   }
+}
+
+function saysTime(message: GatewayMessage): message is Extract<GatewayMessage, { nowMs: number }> {
+  return message.type === 'welcome' || message.type === 'time';
 }
 
 /** A gateway that ends a link says why in its GOAWAY, by an error code; without one it only goes away in good order. */
