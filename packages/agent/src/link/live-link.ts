@@ -116,8 +116,7 @@ interface Handshake {
 
 function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, release: () => void): LiveLink {
   const { clock, log } = context;
-  const { certificate } = handshake.gateway;
-  const { gatewayId } = certificate;
+  const { gatewayId } = handshake.gateway.certificate;
   const session = openSession(socket);
   let report: ReportStream | undefined;
   let linkedAtMs: number | undefined;
@@ -163,10 +162,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   };
   const onMessage = (message: GatewayMessage): void => {
     heard();
-    if (saysTime(message) && message.nowMs >= certificate.notAfter) {
-      drop(new LinkError('the gateway says a time at which its own certificate has ended'));
-      return;
-    }
+    if (saysTimeBeyond(message, handshake)) return drop(new LinkError('the gateway lies about the time'));
     guarded(message.type, () => applyMessage(message, context, (answer) => report?.send(answer)));
     if (message.type !== 'welcome' || linkedAtMs !== undefined) return;
     linkedAtMs = clock.monotonicMs();
@@ -275,8 +271,10 @@ function applyMessage(message: GatewayMessage, context: LinkContext, answer: (me
   }
 }
 
-function saysTime(message: GatewayMessage): message is Extract<GatewayMessage, { nowMs: number }> {
-  return message.type === 'welcome' || message.type === 'time';
+/** A time at which the gateway's own certificate has ended. */
+function saysTimeBeyond(message: GatewayMessage, { gateway }: Handshake): boolean {
+  const says = message.type === 'welcome' || message.type === 'time';
+  return says && message.nowMs >= gateway.certificate.notAfter;
 }
 
 /** A gateway that ends a link says why in its GOAWAY, by an error code; without one it only goes away in good order. */
