@@ -42,6 +42,8 @@ export interface NodeOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly consent?: object;
   readonly concurrency?: number;
+  /** Default: one is made for the operator. */
+  readonly joinToken?: string;
 }
 
 export interface TestNetwork extends AsyncDisposable {
@@ -144,8 +146,8 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
     },
     async node(node) {
       const operator = node.operator ?? 'user:admin';
-      if (!known.has(operator)) await principal(operator);
-      const { joinToken } = await admin.call('createJoinToken', { body: { operator } });
+      if (node.joinToken === undefined && !known.has(operator)) await principal(operator);
+      const joinToken = node.joinToken ?? (await admin.call('createJoinToken', { body: { operator } })).joinToken;
       const started = await startNode({
         node,
         joinToken,

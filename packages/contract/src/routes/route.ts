@@ -49,6 +49,12 @@ export const WRITE_ERRORS = [
   'client.revision_conflict',
 ] as const satisfies readonly ErrorCodeName[];
 
+/** And these every route that takes a body. */
+export const BODY_ERRORS = [
+  'client.invalid_body',
+  'client.unsupported_media_type',
+] as const satisfies readonly ErrorCodeName[];
+
 export type Routes = Readonly<Record<string, RouteSpec>>;
 export type InputOf<Spec extends RouteSpec> = (Spec['params'] extends z.ZodObject
   ? { readonly params: z.infer<Spec['params']> }

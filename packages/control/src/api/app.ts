@@ -15,6 +15,7 @@ import type { Log } from '@subcloud/kit/log';
 import { type Who, identify } from '../access/actor.ts';
 import { requireCredential } from '../access/authorise.ts';
 import { isWrite } from '../audit/audited-writes.ts';
+import { requireStorable } from './storable.ts';
 import { type AnyHandler, routeAnswers } from './answer-route.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
@@ -204,7 +205,10 @@ function reasonOf(c: Context): string | null {
 
 function shaped(schema: z.ZodType, value: unknown, where: string): unknown {
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    requireStorable(parsed.data, where);
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0];
   const path = issue?.path.map(String).join('.') ?? '';
   throw new AppError('client.invalid_request', {

@@ -4,7 +4,7 @@
  */
 import { ERROR_CODES, type ErrorCodeName } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
-import { COMMON_ERRORS, WRITE_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
+import { BODY_ERRORS, COMMON_ERRORS, WRITE_ERRORS, type RouteSpec } from '@subcloud/contract/routes/route';
 import { carriesWithdrawal } from '@subcloud/contract/routes/withdrawal-status';
 import * as z from 'zod';
 import { isWrite } from '../audit/audited-writes.ts';
@@ -66,7 +66,11 @@ function operation(name: string, route: RouteSpec): Json {
       ...(carriesWithdrawal(route.response)
         ? { 202: { description: UNCONFIRMED, content: json(schemaOf(route.response, 'output')) } }
         : {}),
-      ...errorResponses([...route.errors, ...(isWrite(route) ? WRITE_ERRORS : [])]),
+      ...errorResponses([
+        ...route.errors,
+        ...(isWrite(route) ? WRITE_ERRORS : []),
+        ...(route.body === undefined ? [] : BODY_ERRORS),
+      ]),
     },
   };
 }
