@@ -4,6 +4,7 @@
  * nothing that a caller can bring about.
  */
 import type { Clock } from '@subcloud/kit/clock';
+import ipaddr from 'ipaddr.js';
 
 export interface AttemptLimit {
   /** Seconds to wait; undefined: it may be tried, and is counted. */
@@ -77,5 +78,7 @@ export function signInLimits(clock: Clock): SignInLimits {
 
 /** Whoever has one IPv6 address has the 2^64 beside it. */
 export function addressBlock(address: string): string {
-  return address.includes(':') ? address.split(':').slice(0, 4).join(':') : address;
+  if (!ipaddr.isValid(address)) return '';
+  const parsed = ipaddr.process(address);
+  return parsed.kind() === 'ipv4' ? parsed.toString() : `${parsed.toByteArray().slice(0, 8).join('.')}/64`;
 }

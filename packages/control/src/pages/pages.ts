@@ -59,7 +59,11 @@ export function accountPages(context: PageContext): Hono {
     },
   };
   const app = new Hono();
-  app.use('*', bodyLimit({ maxSize: MAX_FORM_BYTES, onError: (c) => sendFault(c, new AppError('client.too_large')) }));
+  // For these paths alone: mounted at the root, a wider one would answer for whatever is registered after it.
+  app.use(
+    '/account/*',
+    bodyLimit({ maxSize: MAX_FORM_BYTES, onError: (c) => sendFault(c, new AppError('client.too_large')) }),
+  );
   signInPages(app, tools);
   devicePages(app, tools);
   invitationPages(app, tools);

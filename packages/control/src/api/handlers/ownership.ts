@@ -6,6 +6,8 @@ import type { PrincipalId } from '@subcloud/policy/principal';
 import { type Actor, actorName } from '../../access/actor.ts';
 import { knownSubcloud, mayForPrincipal, ownedSubcloud } from '../../access/authorise.ts';
 import type { AuditedChange } from '../../audit/audited.ts';
+import { followOwner } from '../../bindings/follow-owner.ts';
+import { applyBindings, saveBindings } from '../../bindings/save-bindings.ts';
 import type { Transaction } from '../../loop.ts';
 import { insertEvents } from '../../store/events.ts';
 import { registryFor } from '../../world/domains.ts';
@@ -142,7 +144,7 @@ function delegatesOf({ people }: ApiContext['loop']['world'], { id }: SubcloudRe
 }
 
 /** The same revision under another owner. Throws client.conflict where it names domains that only the old owner has. */
-function movedRecord({ loop }: ApiContext, subcloud: SubcloudRecord, owner: PrincipalId): SubcloudRecord {
+function movedRecord({ loop }: ApiContext, subcloud: SubcloudRecord, owner: PrincipalId): OwnedSubcloud {
   const { id, revision, createdAtMs, updatedAtMs, manifest, source } = subcloud;
   if (manifest === null) throw new Error(`${subcloud.name} has no manifest`);
   const own = subcloud.policy.domains.filter(({ name }) => {
@@ -154,20 +156,22 @@ function movedRecord({ loop }: ApiContext, subcloud: SubcloudRecord, owner: Prin
       message: `${subcloud.name} names ${own.map(({ name }) => name).join(', ')}, which ${owner} does not have: change the manifest first.`,
     });
   const registry = registryFor(loop.world.domains.values(), owner);
-  return subcloudRecord({ id, owner, revision, createdAtMs, updatedAtMs, manifest, source }, registry);
+  return { ...subcloudRecord({ id, owner, revision, createdAtMs, updatedAtMs, manifest, source }, registry), owner };
 }
 
 async function move(
-  { clock }: ApiContext,
+  { clock, loop, pass }: ApiContext,
   tx: Transaction,
   before: SubcloudRecord,
-  after: SubcloudRecord,
+  after: OwnedSubcloud,
   actor: Actor,
 ): Promise<AuditedChange<SubcloudRecord>> {
   await tx.updateTable('subclouds').set({ owner: after.owner }).where('id', '=', after.id).execute();
   await tx.deleteFrom('subcloud_transfers').where('subcloud_id', '=', after.id).execute();
   // Whom the old owner trusted the new one does not.
   await tx.deleteFrom('subcloud_delegates').where('subcloud_id', '=', after.id).execute();
+  const bindings = followOwner(loop.world, after.id, after.owner, actorName(actor), clock.nowMs());
+  await saveBindings(tx, bindings, actorName(actor), clock.nowMs());
   const detail = { from: before.owner, to: after.owner };
   await insertEvents(tx, [eventOf('subcloud.transferred', after, actor, detail)], clock.nowMs());
   return {
@@ -181,6 +185,7 @@ async function move(
     apply: (world) => {
       world.subclouds.set(after.id, after);
       world.people.delegates.delete(after.id);
+      applyBindings(world, pass.table, bindings);
     },
   };
 }
