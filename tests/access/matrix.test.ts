@@ -54,6 +54,12 @@ describe('what may not be known of', () => {
   });
 });
 
+test('many writes that are refused at once are each answered, and none holds up another', async () => {
+  const input = await CALLS.deleteSubcloud.input(fixture, fixture.things('org:acme'), 'stranger', false);
+  const answers = await Promise.all(Array.from({ length: 20 }, () => send('deleteSubcloud', 'stranger', input)));
+  expect(answers.map(({ status }) => status)).toEqual(Array<number>(20).fill(404));
+});
+
 test('every action is of a route, or is named here with its use', () => {
   const used = new Set<Action>(Object.values(controlRoutes).map(({ action }) => action));
   // What stands in a list that every caller gets; a claim that the network signs itself, by the route for signed ones.

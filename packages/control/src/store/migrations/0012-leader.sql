@@ -14,7 +14,7 @@ insert into leader (fence, holder, renewed_at) values (0, '', 0);
 -- of its statements begins; in one statement the fence would be read as it was before the lock was waited for.
 create function subcloud_fence(mine bigint) returns void language plpgsql as $$
 begin
-  perform pg_advisory_xact_lock_shared(7700002);
+  perform pg_advisory_xact_lock_shared(7700003);
   if not exists (select from leader where fence = mine) then
     raise exception 'another control replica leads' using errcode = 'SC001';
   end if;
