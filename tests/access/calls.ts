@@ -240,6 +240,13 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
   listInbox: { ...NETWORK, input: none },
   createToken: { ...SUBCLOUD, input: (_fixture, { subcloud }) => ({ params: { name: subcloud }, body: {} }) },
   listTokens: { ...SUBCLOUD, input: theSubcloud },
+  rotateToken: {
+    ...SUBCLOUD,
+    input: async ({ admin }, { subcloud }) => {
+      const { id } = await admin.call('createToken', { params: { name: subcloud }, body: {} });
+      return { params: { name: subcloud, id }, body: {} };
+    },
+  },
   revokeToken: {
     ...SUBCLOUD,
     input: async ({ admin }, { subcloud }) => {

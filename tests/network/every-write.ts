@@ -204,6 +204,11 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
       return { params: { name, id: ban.id } };
     },
     createToken: async () => ({ params: { name: await subcloud() }, body: {} }),
+    rotateToken: async () => {
+      const name = await subcloud();
+      const { id } = await admin.call('createToken', { params: { name }, body: {} });
+      return { params: { name, id }, body: {} };
+    },
     revokeToken: async () => {
       const name = await subcloud();
       return { params: { name, id: (await admin.call('createToken', { params: { name }, body: {} })).id } };

@@ -66,6 +66,7 @@ import { addSubcloudRevisions } from './commands/subcloud-revisions.ts';
 import { addSubcloudRollback } from './commands/subcloud-rollback.ts';
 import { addTokenCreate } from './commands/token-create.ts';
 import { addTokenList } from './commands/token-list.ts';
+import { addTokenRotate } from './commands/token-rotate.ts';
 import { addTokenRevoke } from './commands/token-revoke.ts';
 import { addLogin } from './commands/login.ts';
 import { addLogout } from './commands/logout.ts';
@@ -121,7 +122,7 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ],
   ['member', "a Subcloud's members", [...memberCommands, addMemberList, addMemberInvite, addMemberRemove]],
   ['approval', 'requests that wait for you as the owner', approvalCommands],
-  ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRevoke]],
+  ['token', 'tokens that open one Subcloud', [addTokenCreate, addTokenList, addTokenRotate, addTokenRevoke]],
   ['join-token', 'tokens that enrol nodes', [addJoinTokenCreate, addJoinTokenList, addJoinTokenRevoke]],
   ...identityNouns,
   [

@@ -172,6 +172,12 @@ export const ERROR_CODES = {
     summary: 'The OpenID provider does not answer.',
     advice: 'Try again; the admin checks the provider and `oidcIssuer`.',
   },
+  'policy.model_denied': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The token may not use this model.',
+    advice: 'Use one that GET /v1/models lists for this token, or ask for another token.',
+  },
   'policy.limit_exceeded': {
     status: 429,
     type: 'rate_limit_error',

@@ -10,7 +10,7 @@
  * it is to have. Parts of different gateways never overlap, for as long as leases live; a gateway whose lease has ended
  * hands out nothing until it is given a part again.
  *
- * Versions: 1, 2026-11. 2, 2026-11: shares of limits.
+ * Versions: 1, 2026-11. 2, 2026-11: shares of limits; which credentials were used.
  */
 import * as z from 'zod';
 import { signedDocument } from './documents.ts';
@@ -137,6 +137,11 @@ export const reportsRequest = z.strictObject({
           epoch: z.int().nonnegative(),
           serial: z.int().nonnegative(),
           pools: z.array(z.string().max(63)).max(1024),
+        }),
+        /** Credentials that were used, each told at most once a minute. */
+        z.strictObject({
+          type: z.literal('used'),
+          credentials: z.array(z.tuple([z.string().max(64), z.int().nonnegative()])).max(10_000),
         }),
         /** A 421 that is no race: agent and table disagree, somebody is faulty or lying. */
         z.strictObject({

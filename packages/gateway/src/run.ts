@@ -14,6 +14,7 @@ import { passThrough } from './endpoints/pass-through.ts';
 import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, createLinkHub } from './link/link-hub.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
+import { noteLastUse } from './access/last-use.ts';
 import { Limiter } from './limits/limiter.ts';
 import { keepShare } from './limits/share-keeper.ts';
 import { createPublicServer, onUpgrade } from './listen.ts';
@@ -158,6 +159,7 @@ async function wire(options: GatewayRunOptions) {
     drained: () => links.drained(),
   });
   const report: RequestDeps['report'] = (event) => reports.add(event);
+  const lastUse = noteLastUse(clock, report);
   const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report });
   const uploads = startUploads({ ...common, journal });
   const active = activeRequests(clock);
@@ -182,6 +184,7 @@ async function wire(options: GatewayRunOptions) {
     bodyTimeoutMs: config.bodyTimeoutMs,
     domain: config.domain,
     limiter,
+    used: (credential, atMs) => lastUse.note(credential, atMs),
     journal: {
       append(record, written) {
         metrics.counted(record);
@@ -227,6 +230,7 @@ async function wire(options: GatewayRunOptions) {
     uploads,
     active,
     shares,
+    lastUse,
     requests,
     readiness,
   };
@@ -246,6 +250,7 @@ async function shutDown(
   certificates.stop();
   await watch.stop();
   wiring.shares.stop();
+  wiring.lastUse.stop();
   open.closeAllConnections();
   await closed;
 }

@@ -83,6 +83,7 @@ export const ACTIONS = [
   'inbox.list',
   'token.create',
   'token.list',
+  'token.rotate',
   'token.revoke',
 
   'binding.list',

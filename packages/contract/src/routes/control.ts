@@ -26,7 +26,9 @@ import {
   place,
   subcloudShape,
   time,
+  subcloudTokenShape,
   tokenShape,
+  tokenTerms,
   withdrawal,
 } from './shapes.ts';
 
@@ -490,6 +492,7 @@ export const controlRoutes = defineRoutes({
       name: name.optional(),
       principal: principalId.optional(),
       expiresInS: z.int().positive().max(315_360_000).optional(),
+      ...tokenTerms.shape,
     }),
     status: 201,
     response: z.strictObject({
@@ -510,7 +513,22 @@ export const controlRoutes = defineRoutes({
     params: byName,
     query: pageQuery,
     status: 200,
-    response: pageOf(tokenShape),
+    response: pageOf(subcloudTokenShape),
+    errors: ['client.not_found'],
+  },
+  rotateToken: {
+    method: 'post',
+    path: '/api/v1/subclouds/{name}/tokens/{id}/rotate',
+    auth: 'credential',
+    action: 'token.rotate',
+    summary: 'Give a token a new secret, shown once; the one before opens too for a while',
+    params: byNameAndId,
+    body: z.strictObject({
+      /** How long the secret before still opens; 0: not at all. */
+      overlapS: z.int().nonnegative().max(2_592_000).default(86_400),
+    }),
+    status: 200,
+    response: z.strictObject({ id: z.string(), token: z.string(), previousUntil: time, withdrawal }),
     errors: ['client.not_found'],
   },
   revokeToken: {

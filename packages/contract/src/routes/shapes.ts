@@ -1,6 +1,6 @@
 /** Shapes that several routes share. Times are ISO 8601 in UTC; ids are opaque. */
 import * as z from 'zod';
-import { consentSchema, principalId, subcloudName } from '../vocabulary.ts';
+import { TOKEN_SCOPES, limitSet, consentSchema, principalId, subcloudName } from '../vocabulary.ts';
 
 export const nodeIdShape = z.string().regex(/^nod_[0-9a-z]{1,64}$/, 'must be a node id (nod_…)');
 export const time = z.iso.datetime();
@@ -128,4 +128,31 @@ export const tokenShape = z.strictObject({
   createdAt: time,
   expiresAt: time.nullable(),
   revokedAt: time.nullable(),
+  /** To the minute; null: never. */
+  lastUsedAt: time.nullable(),
+});
+
+/** What a token may be narrowed to; left out: not narrowed. */
+export const tokenTerms = z.strictObject({
+  scopes: z.array(z.enum(TOKEN_SCOPES)).min(1).max(TOKEN_SCOPES.length).optional(),
+  /** Ids, aliases and globs of models. */
+  models: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(256)
+        .regex(/^[^\s[\]{}]+$/, 'must be a model id, or a glob of * and ?'),
+    )
+    .min(1)
+    .max(256)
+    .optional(),
+  limits: limitSet.optional(),
+});
+export type TokenTerms = z.infer<typeof tokenTerms>;
+
+export const subcloudTokenShape = tokenShape.extend({
+  ...tokenTerms.shape,
+  /** Until then the secret before the last rotation opens too. */
+  previousUntil: time.nullable(),
 });

@@ -128,6 +128,7 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'inbox.list': ['caller'],
   'token.create': RUNS_SUBCLOUD,
   'token.list': [...RUNS_SUBCLOUD, 'orgMember', 'teamMember', 'auditor'],
+  'token.rotate': RUNS_SUBCLOUD,
   'token.revoke': RUNS_SUBCLOUD,
 
   // Of who is bound, and of the Subcloud. Nobody's traffic moves without their own yes: not even the network's admin says it.

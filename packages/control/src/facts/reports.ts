@@ -10,6 +10,7 @@ import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { openDocument } from '@subcloud/kit/signing';
 import type { Claim } from '@subcloud/policy/facts';
+import { saveLastUse } from '../access/last-use.ts';
 import type { Change, ChangeScope, Loop, Transaction } from '../loop.ts';
 import { dueCheck, smallestMaxAgeMs } from '../membership/due.ts';
 import { type NewEvent, insertEvents } from '../store/events.ts';
@@ -213,6 +214,9 @@ async function draftChanges(
           'an agent refused a pool that the table gives it: agent or gateway is faulty',
         );
         alarms.push(alarmOf(world, said.gateway, event));
+        break;
+      case 'used':
+        await saveLastUse(tx, event.credentials);
         break;
       case 'unlinked':
       case 'alive':

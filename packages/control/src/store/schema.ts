@@ -110,7 +110,7 @@ export interface Schema {
   };
   subcloud_transfers: { subcloud_id: string; recipient: string; offered_at: number; offered_by: string };
   subcloud_delegates: { subcloud_id: string; principal: string; since: number; added_by: string };
-  account_keys: TokenColumns;
+  account_keys: TokenColumns & { last_used_at: Generated<number | null> };
   join_tokens: {
     id: string;
     operator: string;
@@ -172,7 +172,15 @@ export interface Schema {
     lifted_at: number | null;
     lifted_by: string | null;
   };
-  subcloud_tokens: TokenColumns & { subcloud_id: string };
+  subcloud_tokens: TokenColumns & {
+    subcloud_id: string;
+    scopes: JSONColumnType<object> | null;
+    models: JSONColumnType<object> | null;
+    limits: JSONColumnType<object> | null;
+    last_used_at: number | null;
+    previous_hash: string | null;
+    previous_until: number | null;
+  };
   bindings: {
     id: string;
     subcloud_id: string;

@@ -4,7 +4,7 @@ import { networkManifest, subcloudManifest } from '@subcloud/policy/manifest';
 import type { PlaceRegistry } from '@subcloud/policy/place-registry';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { signedDocument, nodeDocument } from '@subcloud/contract/documents';
-import type { CredentialRow } from '@subcloud/contract/table';
+import { previousRow, tokenRow } from '../access/token-rows.ts';
 import type { BindingRecord } from '../bindings/bindings.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import { type PoolModels, drainingTerms, termsOf } from '../compile/sequence.ts';
@@ -322,18 +322,20 @@ async function loadCredentials(db: Database, world: World): Promise<void> {
       'subcloud_tokens.principal',
       'subcloud_tokens.hash',
       'subcloud_tokens.expires_at',
+      'subcloud_tokens.scopes',
+      'subcloud_tokens.models',
+      'subcloud_tokens.limits',
+      'subcloud_tokens.previous_hash',
+      'subcloud_tokens.previous_until',
       'subclouds.name',
     ])
     .where('subcloud_tokens.revoked_at', 'is', null)
     .where('subclouds.deleted_at', 'is', null)
     .execute();
   for (const token of tokens) {
-    world.credentials.set(token.hash, {
-      id: token.id,
-      kind: 'subcloud',
-      principal: token.principal as PrincipalId,
-      pool: token.name,
-      expiresAt: token.expires_at,
-    } satisfies CredentialRow);
+    const row = tokenRow({ ...token, pool: token.name });
+    world.credentials.set(token.hash, row);
+    if (token.previous_hash !== null && token.previous_until !== null)
+      world.credentials.set(token.previous_hash, previousRow(row, token.previous_until));
   }
 }

@@ -1,6 +1,7 @@
 import { AppError } from '@subcloud/contract/errors';
 import type { CredentialRow } from '@subcloud/contract/table';
 import type { RoutingTable } from '../table/routing-table.ts';
+import { requireScope } from '../access/narrowed.ts';
 import { authenticate } from './authenticate.ts';
 import { type Access, authorise } from './authorise.ts';
 import type { PoolChoice } from './resolve-pool.ts';
@@ -12,6 +13,8 @@ export interface Caller {
   readonly choice: PoolChoice;
   /** Undefined where it is not known. */
   readonly address: string | undefined;
+  /** One of the contract's, without a pool in front. */
+  readonly path: string;
 }
 
 export interface Admission extends Access {
@@ -23,9 +26,10 @@ export interface Admission extends Access {
  * Lease, credential and access by the table of this moment: asked when a request comes in, and again at every pick, so
  * that nothing is served by a rule that no longer holds. Throws AppError.
  */
-export function admit(present: Present, { hash, choice, address }: Caller): Admission {
+export function admit(present: Present, { hash, choice, address, path }: Caller): Admission {
   if (!present.live()) throw new AppError('platform.table_stale', { retryAfterS: 1 });
   const table = present.table();
   const credential = authenticate(table, hash, present.controlNowMs());
+  requireScope(credential, path);
   return { table, credential, ...authorise(table, credential, choice, address) };
 }

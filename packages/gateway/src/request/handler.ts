@@ -51,9 +51,10 @@ export async function handleInference(
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
-    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request) };
+    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request), path: route.path };
     const admission = admit(deps.present, caller);
     active.credentialHash = caller.hash;
+    deps.used(admission.credential.id, identity.atMs);
     trace.admitted(admission);
     headers = { ...headers, ...poolHeaders(admission.pool) };
     const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { SANDBOX_HEADERS } from '@subcloud/contract/inference';
+import { mayUseModel } from '../access/narrowed.ts';
 import { admit } from './admit.ts';
 import { identityHeaders, poolHeaders } from './answer-headers.ts';
 import { credentialHash } from './authenticate.ts';
@@ -21,11 +22,20 @@ export function listModels(
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, poolName, deps.domain);
-    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request) };
-    const { table, pool } = admit(deps.present, caller);
+    const caller = {
+      hash: credentialHash(request.headers),
+      choice,
+      address: clientAddress(request),
+      path: '/v1/models',
+    };
+    const { table, pool, credential } = admit(deps.present, caller);
+    deps.used(credential.id, deps.clock.nowMs());
     const served = table.poolIndexes.get(pool.name)?.byModel;
     const aliases = Object.entries(pool.aliases ?? {}).filter(([, id]) => served?.has(id) === true);
-    const ids = [...(served?.keys() ?? []), ...aliases.map(([alias]) => alias)].sort();
+    const named = new Map<string, readonly string[]>([...(served?.keys() ?? [])].map((id) => [id, [id]]));
+    for (const [alias, id] of aliases) named.set(alias, [alias, id]);
+    const usable = [...named].filter(([, names]) => mayUseModel(credential, names));
+    const ids = usable.map(([name]) => name).sort();
     const data = ids.map((id) => ({ id, object: 'model', created: 0, owned_by: pool.name }));
     const body = JSON.stringify({ object: 'list', data });
     response.writeHead(200, {

@@ -41,6 +41,8 @@ export interface RequestDeps {
   readonly bodyTimeoutMs: number;
   /** Below which each pool has a host of its name; undefined: hosts name nothing. */
   readonly domain: string | undefined;
+  /** A credential was used, in memory. */
+  readonly used: (credential: string, atMs: number) => void;
   readonly limiter: Pick<Limiter, 'admit' | 'settle' | 'remaining'>;
   readonly journal: Pick<Journal, 'append' | 'refuses'>;
   readonly report: (event: ReportEvent) => void;

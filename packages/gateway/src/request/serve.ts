@@ -13,6 +13,7 @@ import type { Random } from '@subcloud/kit/clock';
 import { hashBytes, pickByAffinity } from '../schedule/affinity.ts';
 import type { PickView } from '../schedule/filter.ts';
 import { TriedNode } from '../schedule/node-stats.ts';
+import { mayUseModel } from '../access/narrowed.ts';
 import { type Pick, pick } from '../schedule/pick.ts';
 import { pickSorted } from '../schedule/pick-sorted.ts';
 import { membersServing } from '../table/routing-table.ts';
@@ -150,6 +151,9 @@ function choose(
   if (pool.id !== input.poolId) throw new AppError('client.not_found');
   const model = networkId(pool, input.scanned.model);
   input.trace.model = model;
+  if (!mayUseModel(credential, [input.scanned.model, model])) {
+    throw new AppError('policy.model_denied', { param: 'model' });
+  }
   const view = {
     nodes: table.nodes,
     links: present.links,

@@ -91,7 +91,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
   async listKeys({ db, loop }, { query }, actor) {
     const stored = await db
       .selectFrom('account_keys')
-      .select(['id', 'principal', 'name', 'created_at', 'expires_at', 'revoked_at'])
+      .select(['id', 'principal', 'name', 'created_at', 'expires_at', 'revoked_at', 'last_used_at'])
       .execute();
     const rows = stored.filter(({ principal }) =>
       mayForPrincipal(loop.world, actor, principal as PrincipalId, 'key.read'),
@@ -105,6 +105,7 @@ export const principalHandlers: Pick<Handlers, Names> = {
         createdAt: iso(row.created_at),
         expiresAt: isoOrNull(row.expires_at),
         revokedAt: isoOrNull(row.revoked_at),
+        lastUsedAt: isoOrNull(row.last_used_at),
       })),
       next,
     };
