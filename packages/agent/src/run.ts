@@ -139,6 +139,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     registry: createGatewayRegistry(),
     declare: () => signDeclaration({ key, state, settings, engines, hardware, clock }),
     inFlight: () => admission.inFlight,
+    loads: () => engines.loads(),
     drained: () => drained.now(),
     serve: (stream, headers) => void handleRequest(stream, headers, serving),
   });

@@ -1,4 +1,5 @@
 /** All engines of this machine: those that are named, or with `auto` those that answer on the usual local ports. */
+import type { EngineLoad } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import type { ModelFact } from '@subcloud/policy/facts';
@@ -23,6 +24,8 @@ export interface EngineFleet {
   models(): readonly string[];
   /** What is said of them, one a network id, in the same order. */
   facts(): readonly ModelFact[];
+  /** Of those engines that say something of it. */
+  loads(): readonly EngineLoad[];
   /** The engine with the fewest requests of ours among those that have the model. */
   pick(model: string): PickedEngine | undefined;
   /**
@@ -60,6 +63,10 @@ export function createEngineFleet(options: { readonly clock: Clock; readonly log
   return {
     models: () => facts().map(({ id }) => id),
     facts,
+    loads: () =>
+      [...engines.values()].flatMap(({ load, models }) =>
+        load === undefined || models.size === 0 ? [] : [{ ...load, models: [...models.keys()] }],
+      ),
     pick(model) {
       let best: PickedEngine | undefined;
       const all = [...engines.values()];

@@ -1,5 +1,6 @@
 /** What the agent needs of an engine, whatever its make. One file an implementation. */
 import type { Dispatcher } from 'undici';
+import type { OwnLoad } from './engine-load.ts';
 import type { ModelTraits } from './engine-make.ts';
 
 export interface Engine {
@@ -8,6 +9,8 @@ export interface Engine {
   readonly models: ReadonlyMap<string, string>;
   /** By network id, for exactly these models: what the engine says of them. */
   readonly traits: ReadonlyMap<string, ModelTraits>;
+  /** What it says of its own load; undefined where it says nothing. */
+  readonly load: OwnLoad | undefined;
   /** Requests that it is answering for us now. */
   inFlight: number;
   /** Passes one inference request on. `path` is one of the contract's. */

@@ -11,6 +11,7 @@ import type { Log } from '@subcloud/kit/log';
 import type { EngineSpec } from '../agent-file.ts';
 import { type Engine, isDeadConnection, isRefusedConnection } from './engine.ts';
 import { type ListedModel, type ModelTraits, UNKNOWN_TRAITS, isRecord } from './engine-make.ts';
+import { createLoadReader } from './engine-load.ts';
 import { type JsonAnswer, requestJson } from './http-json.ts';
 import { createEngineReader } from './tell-apart.ts';
 import { Pool } from './undici-pool.ts';
@@ -60,6 +61,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
       return status === 200 ? body : undefined;
     },
   });
+  const loads = createLoadReader({ dispatcher: pool, path: `${basePath}/metrics`, headers: authorization, clock });
   let models: ReadonlyMap<string, string> = new Map();
   let traits: ReadonlyMap<string, ModelTraits> = new Map();
   /** Names that were reported as not to be offered: once is enough. */
@@ -120,6 +122,9 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
   return {
     url: origin + basePath,
     inFlight: 0,
+    get load() {
+      return loads.load;
+    },
     get models() {
       return models;
     },
@@ -144,6 +149,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         });
       }
       await looking;
+      if (models.size > 0) void loads.look();
     },
     async close() {
       await pool.destroy().catch(() => {});

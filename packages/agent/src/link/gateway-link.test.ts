@@ -2,6 +2,7 @@ import { controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
 import { startTestAgent } from '@subcloud/testkit/peer-agent';
 import { createPeerNetwork, startPeerGateway } from '@subcloud/testkit/peer-gateway';
+import { startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import { systemClock } from '@subcloud/kit/clock';
 import { expect, test } from 'vitest';
 
@@ -95,4 +96,18 @@ test('a gateway that the node document adds gets a link of its own', async () =>
   link.send({ type: 'document', document: network.nodeDocument(agent.nodeId, link.publicKey, { gateways }) });
   expect((await second.link()).helloHolds).toBe(true);
   expect(first.links[0]?.open).toBe(true);
+});
+
+test('what an engine says of its own load comes with the heartbeat', async () => {
+  using clock = controllableClock();
+  const metrics = 'vllm:num_requests_running 2\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.5\n';
+  await using engine = await startScriptedEngine({ models: ['m'], answers: { 'GET /metrics': metrics } });
+  await using gateway = await startPeerGateway({ clock });
+  const config = { engines: [{ url: engine.url }] };
+  await using _agent = await startTestAgent({ url: gateway.url, joinToken: gateway.joinToken, clock, config });
+  const link = await gateway.link();
+  await eventually('the engine was asked', () => engine.questions.includes('GET /metrics'));
+  clock.advance(5_100);
+  const load = { models: ['m'], running: 2, waiting: 1, kvCacheUsed: 0.5 };
+  expect(await link.message(({ type }) => type === 'load')).toEqual({ type: 'load', engines: [load] });
 });

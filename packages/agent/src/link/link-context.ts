@@ -1,6 +1,7 @@
 /** What the rest of the agent lends to its links. */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import type { EngineLoad } from '@subcloud/contract/link';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import type { SigningKey } from '@subcloud/kit/signing';
@@ -24,6 +25,8 @@ export interface LinkContext {
   declare(): SignedDocument;
   /** What there is to say of pools that the node is leaving. */
   drained(): DrainedPools | undefined;
+  /** What engines say of their own load. */
+  loads(): readonly EngineLoad[];
   /** Requests being answered now, over all links. */
   inFlight(): number;
   serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;

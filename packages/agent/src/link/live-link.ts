@@ -42,6 +42,9 @@ export interface LinkTarget {
   readonly gatewayId?: string;
 }
 
+/** What one message takes. */
+const MAX_ENGINES = 64;
+
 export interface LiveLink {
   readonly gatewayId: string;
   readonly linked: boolean;
@@ -141,7 +144,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
       drop(new LinkError('the gateway went silent'));
       return;
     }
-    if (linkedAtMs !== undefined) report?.send({ type: 'heartbeat', inFlight: context.inFlight() });
+    if (linkedAtMs !== undefined && report !== undefined) sayLoad(report, context);
   });
   const guarded = (what: string, act: () => void): void => {
     try {
@@ -232,6 +235,12 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
       socket.once('close', () => force.cancel());
     },
   };
+}
+
+function sayLoad(report: ReportStream, context: LinkContext): void {
+  report.send({ type: 'heartbeat', inFlight: context.inFlight() });
+  const engines = context.loads().slice(0, MAX_ENGINES);
+  if (engines.length > 0) report.send({ type: 'load', engines });
 }
 
 function openSession(socket: Socket): ServerHttp2Session {

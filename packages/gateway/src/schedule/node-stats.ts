@@ -73,7 +73,12 @@ export class NodeStats {
 
   reported(loads: readonly EngineLoad[], nowMs: number): void {
     const byModel = new Map<string, EngineLoad>();
-    for (const load of loads) for (const model of load.models) byModel.set(model, load);
+    for (const load of loads) {
+      for (const model of load.models) {
+        const other = byModel.get(model);
+        byModel.set(model, other === undefined ? load : together(load, other));
+      }
+    }
     this.#load = { byModel, atMs: nowMs };
   }
 
@@ -89,6 +94,13 @@ export class NodeStats {
     if (!health.ejected && !model.health.ejected) return 'in';
     return health.healthy(nowMs) && model.health.healthy(nowMs) ? 'trial' : 'out';
   }
+}
+
+/** Two engines of one node behind one model: its agent takes the idler one. */
+function together(a: EngineLoad, b: EngineLoad): EngineLoad {
+  const [used, otherUsed] = [a.kvCacheUsed, b.kvCacheUsed];
+  const kvCacheUsed = used === null || otherUsed === null ? null : Math.min(used, otherUsed);
+  return { models: a.models, running: a.running + b.running, waiting: a.waiting + b.waiting, kvCacheUsed };
 }
 
 /** One try, from dispatch to judgement. Every method may be called once; `ended` must be. */
