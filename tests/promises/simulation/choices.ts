@@ -12,8 +12,8 @@ export const MODELS = ['lab/small', 'lab/large'];
 /** With the defaults that a reader of manifests fills in. */
 export function anyManifest(chance: Chance, name: string): SubcloudManifest {
   const cooldown = chance.of(['0s', '2s', '1m']);
-  const open = { mode: 'open', autoJoin: chance.happens(0.8), cooldown };
-  const isolation = chance.happens(0.6) ? 'isolate' : 'shared';
+  const isolation = chance.weighted({ isolate: 5, exclusive: 3, shared: 3 });
+  const open = { mode: 'open', autoJoin: isolation !== 'exclusive' && chance.happens(0.8), cooldown };
   const spec = {
     plain: { participation: open },
     europe: { nodes: { location: { in: ['EU'], source: 'measured' } }, participation: open },
@@ -30,12 +30,12 @@ export function anyManifest(chance: Chance, name: string): SubcloudManifest {
 }
 
 export function anySettings(chance: Chance): Settings {
-  const isolation = chance.happens(0.7) ? ('isolate' as const) : ('shared' as const);
+  const isolation = chance.weighted({ isolate: 7, exclusive: 3, shared: 3 });
   const consent: Consent = {
     global: chance.happens(0.85),
     autoJoin: chance.weighted({ all: 6, none: 1, listed: 1 }) === 'all' ? 'all' : { owners: ['org:acme'] },
     isolation,
-    join: chance.happens(0.3) ? [{ name: 'alpha', isolation }, 'beta'] : [],
+    join: chance.happens(0.45) ? [{ name: 'alpha', isolation }, 'beta'] : [],
     ...(chance.happens(0.15) ? { leave: ['alpha'] } : {}),
   };
   const models = chance.weighted({ both: 4, small: 2, large: 1, none: 1 });

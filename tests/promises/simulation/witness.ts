@@ -38,6 +38,7 @@ export class Witness {
     documents: 0,
     withdrawals: 0,
     held: 0,
+    alone: 0,
     draining: 0,
     drained: 0,
   };
@@ -147,6 +148,12 @@ export class Witness {
     // A renewed document says what the one before said: it gives nothing, and is not what takes anything away.
     const renewed = before !== undefined && before.tableVersion === document.tableVersion;
     for (const pool of renewed ? [] : document.content.keys()) this.#isMember(control, record, pool, nowMs);
+    for (const pool of document.content.keys()) {
+      if (document.terms.get(pool)?.split(' ')[1] !== 'exclusive') continue;
+      this.seen.alone += 1;
+      if (document.content.size > 1)
+        throw new Error(`the document of ${record.id} has ${[...document.content.keys()].join()}, ${pool} alone`);
+    }
     const isolating = [...document.terms].flatMap(([pool, terms]) =>
       terms === 'draining' ? (isolates(control, pool) ? [pool] : []) : terms.split(' ')[1] === 'isolate' ? [pool] : [],
     );
@@ -225,10 +232,21 @@ export class Witness {
       const pools = served.get(agent.id);
       for (const subcloud of control.world.subclouds.values()) {
         const state = memberships?.get(subcloud.id)?.state;
+        if (subcloud.isolation === 'exclusive' && state === 'active') {
+          const others = [...(memberships ?? [])].filter(
+            ([id, { state: other }]) => id !== subcloud.id && HELD.has(other),
+          );
+          if (others.length > 0)
+            throw new Error(`${agent.id} is in ${String(others[0]?.[0])} beside ${subcloud.name} alone`);
+          const terms = agent.document?.memberships.find(({ pool }) => pool === subcloud.name);
+          if (terms?.isolation === 'exclusive' && (pools?.size ?? 0) > 1 && pools?.has(subcloud.name) === true)
+            throw new Error(`${agent.id} serves ${[...pools].join()}, and is for ${subcloud.name} alone`);
+        }
         if (subcloud.isolation !== 'isolate' || !HELD.has(state ?? 'left')) continue;
         this.seen.held += 1;
         if (state === 'draining') this.seen.draining += 1;
-        if (memberships?.has('global') === true)
+        // Who finishes its last answers there, on the way to an exclusive Subcloud, serves nothing there any more.
+        if ((memberships?.get('global')?.state ?? 'draining') !== 'draining')
           throw new Error(`${agent.id} is in the global network, held by ${subcloud.name}`);
         // A revision that isolates what was shared takes effect by the same order; until then it is shared.
         const terms = agent.document?.memberships.find(({ pool }) => pool === subcloud.name);
