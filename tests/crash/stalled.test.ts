@@ -50,7 +50,11 @@ test('while control and PostgreSQL stand still, requests inside the lease are se
       const response = await fetch(`${url}/v1/chat/completions`, {
         method: 'POST',
         headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ model: 'test-model', stream: index % 2 === 0, messages: [{ role: 'user', content: 'hi' }] }),
+        body: JSON.stringify({
+          model: 'test-model',
+          stream: index % 2 === 0,
+          messages: [{ role: 'user', content: 'hi' }],
+        }),
       });
       await response.text();
       if (response.status === 200) served.push(response.headers.get('x-request-id') ?? '');
@@ -72,7 +76,9 @@ test('while control and PostgreSQL stand still, requests inside the lease are se
       await eventually(
         'each is counted once',
         async () => {
-          const { rows } = await client.query<{ request_id: string }>('select request_id from usage where status = 200');
+          const { rows } = await client.query<{ request_id: string }>(
+            'select request_id from usage where status = 200',
+          );
           const counted = rows.map(({ request_id }) => request_id);
           expect(new Set(counted).size).toBe(counted.length);
           return served.every((id) => counted.includes(id));
