@@ -5,11 +5,10 @@ import { parseArgs } from 'node:util';
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '10' } } });
 const rounds = Number(values.rounds);
 if (!Number.isSafeInteger(rounds) || rounds < 1) {
-  process.stderr.write('--rounds takes a whole number from 1 on\n');
-  process.exit(1);
+  throw new Error('--rounds takes a whole number from 1 on');
 }
 const { status } = spawnSync('npx', ['vitest', 'run', '--maxWorkers=1', 'tests/crash/kill-under-load.test.ts'], {
   stdio: 'inherit',
   env: { ...process.env, SUBCLOUD_CRASH_ROUNDS: String(rounds) },
 });
-process.exit(status ?? 1);
+process.exitCode = status ?? 1;

@@ -16,8 +16,7 @@ const { values } = parseArgs({
 });
 const [hours, firstSeed, steps, runs] = [values.hours, values.seed, values.steps, values.runs].map(Number);
 if (![hours, firstSeed, steps, runs].every((value) => value !== undefined && Number.isFinite(value) && value >= 0)) {
-  process.stderr.write('--hours, --seed, --steps and --runs take numbers\n');
-  process.exit(1);
+  throw new Error('--hours, --seed, --steps and --runs take numbers');
 }
 const startMs = systemClock.monotonicMs();
 const endMs = startMs + (hours ?? 0) * 3_600_000;
@@ -36,7 +35,8 @@ for (let seed = firstSeed ?? 1; ; seed += 1) {
       `seed ${seed} fails; again: npm run simulate -- --seed ${seed} --steps ${steps} --runs 1\n${String(error)}\n`,
     );
     process.stdout.write(`${JSON.stringify({ failed: seed, steps, runs: done })}\n`);
-    process.exit(1);
+    process.exitCode = 1;
+    break;
   }
   done += 1;
   for (const [what, count] of Object.entries(simulation.witness.seen)) seen[what] = (seen[what] ?? 0) + count;
