@@ -82,6 +82,8 @@ function bodyFor(path: string): object {
       return { gateway: id, boot: 'b', links: [], events: [] };
     case WATCH_PATHS.usage:
       return { gateway: id, records: [usage] };
+    case WATCH_PATHS.dayUsage:
+      return { gateway: id, day: 0 };
     default:
       return { gateway: id, records: [decision] };
   }
