@@ -1,6 +1,7 @@
 /**
  * What one decision costs: the fast form that the reconciler asks for every pair of node and Subcloud, the explained one
- * that people read, and the fast one with a CEL expression.
+ * that people read, and the fast one with a CEL expression; and the same policy as a CEL expression and a JSON Logic rule
+ * that are evaluated for each request, as other gateways do.
  *
  *   node bench/decide.ts
  *
@@ -12,6 +13,7 @@ import { performance } from 'node:perf_hooks';
 import { type CompiledPolicy, admits, compilePolicy, decide } from '@subcloud/policy/decide';
 import type { Claim, FactName, FactValues, NodeFacts } from '@subcloud/policy/facts';
 import { subcloudManifest } from '@subcloud/policy/manifest';
+import { type FlatNode, celEvaluator, flatNode, jsonLogicEvaluator } from './policy/evaluators.ts';
 
 const NOW = 1_800_000_000_000;
 const ROUNDS = 9;
@@ -41,8 +43,28 @@ const celNs = nanoseconds(40, (node) => admits(withCel, node, NOW).eligible);
 /** Facts that nobody has asked about yet: what a changed claim costs before the first decision. */
 const firstNs = nanoseconds(10, (node) => admits(typed, { ...node }, NOW).eligible);
 
+const flat = nodes.map((facts) => ({ facts, flat: flatNode(facts) }));
+const celPolicy = celEvaluator();
+const jsonLogicPolicy = jsonLogicEvaluator();
+for (const { facts, flat: node } of flat) {
+  const wanted = admits(typed, facts, NOW).eligible;
+  if (celPolicy(node) !== wanted || jsonLogicPolicy(node) !== wanted)
+    throw new Error(`the evaluators differ about ${facts.nodeId}`);
+}
+const flatOf = new Map(flat.map(({ facts, flat: node }) => [facts, node]));
+const evaluated = (evaluate: (node: FlatNode) => boolean): number =>
+  nanoseconds(10, (facts) => {
+    const node = flatOf.get(facts);
+    return node !== undefined && evaluate(node);
+  });
+const celPolicyNs = evaluated(celPolicy);
+const jsonLogicNs = evaluated(jsonLogicPolicy);
+const ratio = (ns: number): number => Math.round((ns / decideNs) * 10) / 10;
+/** The same policy asked by an evaluator, as multiples of the typed decision. */
+const perRequest = { celPolicyNs, jsonLogicNs, celRatio: ratio(celPolicyNs), jsonLogicRatio: ratio(jsonLogicNs) };
+
 const machine = { node: process.version, cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism() };
-console.log(JSON.stringify({ bench: 'decide', machine, decideNs, explainNs, celNs, firstNs }));
+console.log(JSON.stringify({ bench: 'decide', machine, decideNs, explainNs, celNs, firstNs, perRequest }));
 
 /** A node's mean in the best round: the others shared the core with something else. */
 function nanoseconds(repeats: number, run: (node: NodeFacts) => boolean): number {

@@ -2,12 +2,12 @@
  * A fleet as large as asked, written straight into the store: nodes in groups, fifteen claims each, and Subclouds that each
  * admit one group, so that a node is a member of five beside `global`.
  */
-import { createHash, createPrivateKey } from 'node:crypto';
 import pg from 'pg';
 import { contentHash, subcloudRecord } from '@subcloud/control/world/subcloud-record';
-import { type SigningKey, importSigningKey, signDocument } from '@subcloud/kit/signing';
+import { signDocument } from '@subcloud/kit/signing';
 import type { SignedDocument } from '@subcloud/contract/documents';
 import { subcloudManifest } from '@subcloud/policy/manifest';
+import { simulatedKey } from '@subcloud/testkit/simulated-agents';
 
 /** Memberships of a node beside `global`. */
 const MEMBERSHIPS = 5;
@@ -54,7 +54,7 @@ export async function writeFleet(databaseUrl: string, size: Size, nowMs: number)
         JSON.stringify(
           batch.map((index) => ({
             id: nodeName(index),
-            key: keyOf(index).publicKey,
+            key: simulatedKey(index).publicKey,
             address: addressOf(index),
           })),
         ),
@@ -136,16 +136,6 @@ function claimsOf(size: Size, index: number, nowMs: number): object[] {
   ];
 }
 
-/** PKCS#8 of an Ed25519 key, up to its 32 bytes (RFC 8410). */
-const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
-
-/** The same key in every process and run: one for each node. */
-export function keyOf(index: number): SigningKey {
-  const seed = createHash('sha256').update(`bench ${index}`).digest();
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, seed]), format: 'der', type: 'pkcs8' });
-  return importSigningKey(key.export({ format: 'pem', type: 'pkcs8' }).toString());
-}
-
 export function manifestOf(size: Size, index: number, minReputation = 0.9): object {
   return {
     apiVersion: 'subcloud/v1',
@@ -205,7 +195,7 @@ export function declaration(
   serial: number,
   nowMs: number,
 ): SignedDocument {
-  return signDocument(keyOf(index), 'declaration', {
+  return signDocument(simulatedKey(index), 'declaration', {
     version: 1,
     networkId,
     nodeId: nodeName(index),

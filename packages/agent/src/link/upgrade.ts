@@ -44,10 +44,14 @@ export async function upgrade(
           [LINK_HEADERS.agentNonce]: agentNonce,
         },
       });
+      // The answer may come before word that the question is written. HTTP/2 would write over that write, and over TLS
+      // that aborts the whole process in native code.
+      const written = new Promise<void>((done) => void asking.once('finish', done));
       asking.on('upgrade', (response, _socket, head) => {
         if (head.byteLength > 0) socket.unshift(head);
         try {
-          resolve(helloOf(response));
+          const hello = helloOf(response);
+          written.then(() => resolve(hello), reject);
         } catch (error) {
           reject(error as Error);
         }
