@@ -79,6 +79,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
       count,
       operator: OPERATOR,
       consent: { global: true, autoJoin: 'all', isolation: 'isolate', join: [] },
+      overMs: 5 * count,
     });
     const table = tableOf(gateway, apiKey);
     const until = untilWithin(options);

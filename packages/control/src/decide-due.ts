@@ -2,7 +2,7 @@
  * The memberships of a pass: what the reconciler decides of the nodes that are due, one at a time and in slices, and who
  * of them gets a place in the share of nodes that auto-join may isolate. Stored before it is believed.
  */
-import { HEARTBEAT_MS } from '@subcloud/contract/link';
+import { absenceCounts } from './membership/absence.ts';
 import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import { drainedOf } from './compile/desired.ts';
 import type { Exclusions } from './membership/exclusions.ts';
@@ -79,7 +79,7 @@ function decide(context: PassContext, exclusions: Exclusions, decision: Decision
     subclouds: world.subclouds.values(),
     ...(isWhole ? {} : { scope }),
     nowMs,
-    absenceCounts: nowMs - startedAtMs >= HEARTBEAT_MS,
+    absenceCounts: absenceCounts(world, startedAtMs, nowMs),
     isolation: isolationRules(world.subclouds, mayTake),
   });
   exclusions.update(id, reasonsOf(world, memberships, verdicts));

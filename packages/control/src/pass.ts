@@ -186,7 +186,9 @@ async function issueDocuments(
   const { world, table } = context;
   const waiting: string[] = [];
   const issued: { node: NodeRecord; record: DocumentRecord }[] = [];
+  const slice = slices(context.clock);
   for (const id of nodes) {
+    if (slice.due()) await slice.pause();
     const node = world.nodes.get(id);
     if (node === undefined) continue;
     const step = sequence(context, node, rowsOf.get(id) ?? []);

@@ -16,6 +16,8 @@ import { type SigningKey, importSigningKey, signDocument } from '@subcloud/kit/s
 
 export const SIMULATED_MODEL = 'simulated/model';
 
+const START_EVERY_MS = 20;
+
 /** PKCS#8 of an Ed25519 key, up to its 32 bytes (RFC 8410). */
 const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
 
@@ -45,6 +47,8 @@ export interface SimulatedAgentsOptions {
   readonly count: number;
   readonly operator: NodeState['operator'];
   readonly consent: NodeDeclaration['consent'];
+  /** They begin to dial over so long, one after the other: machines of many operators do not start in one moment. */
+  readonly overMs: number;
 }
 
 export interface SimulatedAgents extends AsyncDisposable {
@@ -57,10 +61,19 @@ export interface SimulatedAgents extends AsyncDisposable {
 export function startSimulatedAgents(options: SimulatedAgentsOptions): SimulatedAgents {
   let answered = 0;
   const onAnswer = (): void => void (answered += 1);
-  const links = Array.from({ length: options.count }, (_, offset) =>
-    startAgent(options, options.first + offset, onAnswer),
-  );
+  const links: GatewayLink[] = [];
+  let stopped = false;
+  const startedMs = systemClock.monotonicMs();
+  const startMore = (): void => {
+    if (stopped) return;
+    const share = options.overMs === 0 ? 1 : (systemClock.monotonicMs() - startedMs) / options.overMs;
+    const due = Math.min(options.count, Math.ceil(options.count * share));
+    while (links.length < due) links.push(startAgent(options, options.first + links.length, onAnswer));
+    if (links.length < options.count) systemClock.after(START_EVERY_MS, startMore);
+  };
+  startMore();
   const stop = async (): Promise<void> => {
+    stopped = true;
     await Promise.all(links.map((link) => link.stop()));
   };
   return {

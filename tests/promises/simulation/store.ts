@@ -35,7 +35,7 @@ export function worldAfterRestart(world: World, lossVersion: number): World {
   for (const [id, node] of world.nodes) {
     nodes.set(id, { ...node, ...NOT_STORED, claims: [...node.claims], lossVersion });
   }
-  return { ...world, nodes, isolationShare: noShare(), links: new Map() };
+  return { ...world, nodes, isolationShare: noShare(), links: new Map(), unheard: new Map() };
 }
 
 /** A network whose agents are enrolled and have said nothing yet. */
@@ -59,6 +59,7 @@ export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): Wo
     isolationShare: noShare(),
     gateways: new Map(),
     links: new Map(),
+    unheard: new Map(),
   };
 }
 

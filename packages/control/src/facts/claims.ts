@@ -70,7 +70,16 @@ export function withClaims(
 
 /** Whether a measured claim is too old to count for somebody who asks for `maxAgeMs`: a live link revives it. */
 export function hasStale(facts: NodeFacts, maxAgeMs: number, nowMs: number): boolean {
-  return staleFacts(facts, maxAgeMs, nowMs).size > 0;
+  return oldestMeasuredMs(facts, nowMs) > maxAgeMs;
+}
+
+/** Age of the oldest measured claim; 0: there is none. */
+export function oldestMeasuredMs(facts: NodeFacts, nowMs: number): number {
+  const seenAtMs = facts.lastSeenAt === null ? nowMs : Math.min(nowMs, facts.lastSeenAt);
+  let oldestMs = 0;
+  for (const claim of facts.claims)
+    if (claim.source === 'measured') oldestMs = Math.max(oldestMs, seenAtMs - confirmedAtMs(claim, facts));
+  return oldestMs;
 }
 
 /** Facts of which a measured claim is too old for somebody who asks for `maxAgeMs`. */

@@ -8,14 +8,7 @@ import { withAudits } from './audits.ts';
 
 export async function loadClaims(db: Database, world: World): Promise<void> {
   await loadAttesters(db, world);
-  const rows = await db
-    .selectFrom('claims')
-    .select(['id', 'node_id', 'digest', 'fact', 'value', 'source', 'issuer', 'issuer_owner'])
-    .select(['issued_at', 'confirmed_at', 'expires_at', 'revoked_at'])
-    .where((where) => where.or([where('revoked_at', 'is', null), where('source', '!=', 'attested')]))
-    .orderBy('id')
-    .execute();
-  for (const row of rows) {
+  for await (const row of claimRows(db)) {
     if (row.revoked_at !== null) {
       if (row.node_id === null) continue;
       const known = world.revokedStatements.get(row.node_id) ?? [];
@@ -31,6 +24,27 @@ export async function loadClaims(db: Database, world: World): Promise<void> {
     else if (row.digest !== null) world.audits.set(row.digest, [...(world.audits.get(row.digest) ?? []), claim]);
   }
   for (const node of world.nodes.values()) node.claims = withAudits(world.audits, node.claims);
+}
+
+/** A fleet's claims in parts: all of them as rows beside all of them as claims would be twice the memory for a moment. */
+const ROWS_AT_ONCE = 20_000;
+
+async function* claimRows(db: Database) {
+  for (let after = ''; ; ) {
+    const rows = await db
+      .selectFrom('claims')
+      .select(['id', 'node_id', 'digest', 'fact', 'value', 'source', 'issuer', 'issuer_owner'])
+      .select(['issued_at', 'confirmed_at', 'expires_at', 'revoked_at'])
+      .where((where) => where.or([where('revoked_at', 'is', null), where('source', '!=', 'attested')]))
+      .where('id', '>', after)
+      .orderBy('id')
+      .limit(ROWS_AT_ONCE)
+      .execute();
+    yield* rows;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < ROWS_AT_ONCE) return;
+    after = last.id;
+  }
 }
 
 export function claimOf(row: {

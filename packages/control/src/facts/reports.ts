@@ -17,7 +17,7 @@ import { type NewEvent, insertEvents } from '../store/events.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { withAudits } from './audits.ts';
-import { type ClaimDraft, hasStale, withClaims } from './claims.ts';
+import { type ClaimDraft, oldestMeasuredMs, withClaims } from './claims.ts';
 import { declaredClaims } from './declared.ts';
 import { type LinkState, applyLinks, linkEvents, wholeLinks } from './link-states.ts';
 import type { LocationMeasurer } from './measure-location.ts';
@@ -82,8 +82,11 @@ export function createReportSink(options: ReportSinkOptions): ReportSink {
   return {
     async receive(report) {
       // Heartbeats change memory alone: the store hears of them once a minute (see maintenance.ts).
-      for (const event of report.events)
-        if (event.type === 'alive') loop.touch(confirm(loop.world, event.nodes, clock.nowMs()));
+      for (const event of report.events) {
+        if (event.type !== 'alive') continue;
+        const { revived, subclouds } = confirm(loop.world, event.nodes, clock.nowMs());
+        loop.touch(revived, { subclouds });
+      }
       const events = report.events.filter(({ type }) => type !== 'alive');
       if (events.length === 0 && report.links === undefined) return;
       await loop.change((tx) => takeReport(options, untold, tx, { ...report, events }));
@@ -93,6 +96,7 @@ export function createReportSink(options: ReportSinkOptions): ReportSink {
       const { world } = loop;
       const links = wholeLinks(world, gateway, []);
       applyLinks(world, links, clock.nowMs());
+      world.unheard.set(gateway, clock.nowMs());
       dropUntold(untold, (told) => told.gateway === gateway);
       planAhead(world, links.changes.keys(), clock.nowMs());
       loop.touch([...links.changes.keys()].filter((node) => isLeaving(world.nodes.get(node))));
@@ -123,7 +127,9 @@ async function takeReport(
   const changes = linkEvents(report);
   const change = await draftChanges(options, tx, { gateway, links: links.slice(0, LINKS_PER_TURN), events });
   const lost = [...(whole?.changes ?? []), ...changes.changes].flatMap(([node, link]) => (link === null ? [node] : []));
-  const leaving = new Set(lost.filter((node) => isLeaving(world.nodes.get(node))));
+  // What waited for the word of this gateway has it now.
+  const waited = whole !== undefined && world.unheard.has(gateway) ? world.nodes.keys() : [];
+  const leaving = new Set([...lost, ...waited].filter((node) => isLeaving(world.nodes.get(node))));
   return {
     ...change,
     touched: new Set([...change.touched, ...leaving]),
@@ -133,6 +139,7 @@ async function takeReport(
       change.apply(into);
       if (whole !== undefined) {
         applyLinks(into, whole, nowMs);
+        into.unheard.delete(gateway);
         dropUntold(untold, (told) => told.gateway === gateway);
         for (const link of links.slice(LINKS_PER_TURN)) untold.set(link.node, { gateway, link });
       }
@@ -252,18 +259,26 @@ function alarmOf(world: World, gateway: string, event: Extract<ReportEvent, { ty
   };
 }
 
-/** A live link confirms what it measures. Returns the nodes of which something is known again that had grown too old. */
-function confirm(world: World, nodes: readonly string[], nowMs: number): readonly string[] {
+/** A live link confirms what it measures. Returns the nodes of which something had grown too old, and for whom it had. */
+function confirm(
+  world: World,
+  nodes: readonly string[],
+  nowMs: number,
+): { readonly revived: readonly string[]; readonly subclouds: readonly string[] } {
   const maxAgeMs = smallestMaxAgeMs(world);
   const revived: string[] = [];
+  let oldestMs = 0;
   for (const id of nodes) {
     const node = world.nodes.get(id);
     if (node === undefined || !world.links.has(id)) continue;
-    if (hasStale(factsOf(world, node), maxAgeMs, nowMs)) revived.push(id);
+    const ageMs = oldestMeasuredMs(factsOf(world, node), nowMs);
+    oldestMs = Math.max(oldestMs, ageMs);
+    if (ageMs > maxAgeMs) revived.push(id);
     node.lastSeenAtMs = nowMs;
     node.confirmedAtMs = nowMs;
   }
-  return revived;
+  const subclouds = [...world.subclouds.values()].flatMap(({ id, policy }) => (policy.maxAgeMs < oldestMs ? [id] : []));
+  return { revived, subclouds: revived.length === 0 ? [] : subclouds };
 }
 
 function measuredLocation(measurer: LocationMeasurer, address: string): ClaimDraft<'location'> {

@@ -1,8 +1,8 @@
 /** What a plan reads of the world, taken at one moment: the loop may go on while the plan is made. */
-import { HEARTBEAT_MS } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { NO_CONSENT } from '@subcloud/policy/consent';
 import { drainedOf } from '../compile/desired.ts';
+import { absenceCounts } from '../membership/absence.ts';
 import { slices } from '../slices.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
@@ -19,13 +19,9 @@ export function snapshot(world: World, startedAtMs: number, nowMs: number): Plan
   return {
     nodes: [...world.nodes.values()].map((record) => planNode(world, record)),
     subclouds: new Map(world.subclouds),
-    absenceCounts: absenceCounts(startedAtMs, nowMs),
+    absenceCounts: absenceCounts(world, startedAtMs, nowMs),
     isolationShare: { counts: new Set(world.isolationShare.counts), wants: new Set(world.isolationShare.wants) },
   };
-}
-
-export function absenceCounts(startedAtMs: number, nowMs: number): boolean {
-  return nowMs - startedAtMs >= HEARTBEAT_MS;
 }
 
 /** The plan of a whole fleet, in slices: links, leases and other requests go on between them. */

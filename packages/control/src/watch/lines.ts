@@ -3,10 +3,15 @@ import { WATCH_ROWS_PER_LINE } from '@subcloud/contract/watch';
 import { jsonLine } from '@subcloud/kit/json-lines';
 import type { PublishedTable, TableDelta } from '../compile/published-table.ts';
 
-export function* snapshotLines(table: PublishedTable, epoch: number, nowMs: number): Generator<string> {
-  yield jsonLine({ type: 'begin', mode: 'snapshot', tableVersion: table.version, epoch });
-  yield* rowLines([...table.rows], []);
-  yield jsonLine({ type: 'commit', tableVersion: table.version, nowMs });
+/** The table as it is now, whenever the lines are taken. */
+export function snapshotLines(table: PublishedTable, epoch: number, nowMs: number): Generator<string> {
+  const { version } = table;
+  const rows = [...table.rows];
+  return (function* () {
+    yield jsonLine({ type: 'begin', mode: 'snapshot', tableVersion: version, epoch });
+    yield* rowLines(rows, []);
+    yield jsonLine({ type: 'commit', tableVersion: version, nowMs });
+  })();
 }
 
 export function* deltaLines(delta: TableDelta, epoch: number, nowMs: number): Generator<string> {

@@ -40,6 +40,7 @@ import { type GatewayPeer, admitAs, admitKey } from './gateway-peer.ts';
 import { type Leases, leaseKey } from './leases.ts';
 import { deltaLines, snapshotLines } from './lines.ts';
 import { readBody } from './read-body.ts';
+import { openWatchStream } from './watch-stream.ts';
 
 export interface WatchOptions {
   readonly world: World;
@@ -63,8 +64,6 @@ export interface WatchOptions {
 }
 
 const MAX_BODY_BYTES = 64 * 1_048_576;
-/** A gateway that reads slower than this much behind is cut; it comes back with a snapshot. */
-const MAX_WATCH_BUFFER_BYTES = 64 * 1_048_576;
 
 export interface WatchHandler {
   /** For the requests of connections of this peer. */
@@ -224,17 +223,12 @@ function watch(
   watchers.get(gateway.data)?.destroy();
   watchers.set(gateway.data, response);
   response.writeHead(200, { 'content-type': 'application/jsonl', 'cache-control': 'no-store' });
-  const send = (line: string): void => {
-    if (!options.held()) return void response.destroy();
-    response.write(line);
-    if (response.writableLength > MAX_WATCH_BUFFER_BYTES) response.destroy();
-  };
   // One synchronous turn from snapshot to subscription: no version falls between them.
-  for (const line of snapshotLines(table, epoch, clock.nowMs())) response.write(line);
+  const stream = openWatchStream(response, snapshotLines(table, epoch, clock.nowMs()), options.held);
   const unsubscribe = table.subscribe((delta) => {
-    for (const line of deltaLines(delta, epoch, clock.nowMs())) send(line);
+    for (const line of deltaLines(delta, epoch, clock.nowMs())) stream.send(line);
   });
-  const ping = clock.every(WATCH_PING_MS, () => send(jsonLine({ type: 'ping', nowMs: clock.nowMs() })));
+  const ping = clock.every(WATCH_PING_MS, () => stream.ping(jsonLine({ type: 'ping', nowMs: clock.nowMs() })));
   response.on('close', () => {
     unsubscribe();
     ping.cancel();

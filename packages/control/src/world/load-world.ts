@@ -39,6 +39,7 @@ export async function loadWorld(db: Database): Promise<World> {
     isolationShare: noShare(),
     gateways: await loadGateways(db),
     links: new Map(),
+    unheard: new Map(),
   };
   await loadSubclouds(db, world);
   await loadNodes(db, world);

@@ -159,6 +159,11 @@ export interface World {
   readonly gateways: Map<string, GatewayRecord>;
   /** Not stored: node id -> its links, newest last. A node without one is offline. */
   readonly links: Map<string, LinkRecord[]>;
+  /**
+   * Not stored: gateways that went silent, or that an earlier run of control knew, and that have not told their links
+   * since; with when that was noticed, ms. Answers may be in flight over links that only they know.
+   */
+  readonly unheard: Map<string, number>;
 }
 
 export const GLOBAL_ID = 'global';

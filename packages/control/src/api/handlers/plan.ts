@@ -9,7 +9,8 @@ import { diffManifests } from '../../plan/diff-manifests.ts';
 import { type NodeOutcome, type PlanChange, supposeFacts } from '../../plan/plan.ts';
 import { planView } from '../../plan/plan-view.ts';
 import { type PreparedRevision, prepareRevision } from '../../plan/prepare-revision.ts';
-import { absenceCounts, planInSlices, planNode, snapshot } from '../../plan/snapshot.ts';
+import { absenceCounts } from '../../membership/absence.ts';
+import { planInSlices, planNode, snapshot } from '../../plan/snapshot.ts';
 import { supposedFacts } from '../../plan/supposed-facts.ts';
 import { insertEvents } from '../../store/events.ts';
 import { GLOBAL_ID, type NodeRecord, type SubcloudRecord, type World } from '../../world/world.ts';
@@ -37,7 +38,7 @@ export const planHandlers: Pick<Handlers, keyof typeof planRoutes> = {
     const current = planNode(world, node);
     const facts = supposedFacts(current.state.facts, body.facts, nowMs);
     const { before, after } = supposeFacts(
-      { subclouds: world.subclouds, absenceCounts: absenceCounts(pass.startedAtMs, nowMs) },
+      { subclouds: world.subclouds, absenceCounts: absenceCounts(world, pass.startedAtMs, nowMs) },
       current,
       { ...current.state, operator: facts.operator, facts },
       nowMs,
