@@ -27,7 +27,7 @@ try {
     storm.changedMemberships === 0 &&
     storm.requests.failed === 0 &&
     storm.control.rowsWritten <= 20 &&
-    storm.gateway.rowsWritten <= 3 * agents + 20;
+    storm.gateway.rowsWritten <= 5 * agents + 20;
   process.stdout.write(`${JSON.stringify({ ...storm, calm })}\n`);
   process.exitCode = calm ? 0 : 1;
 } finally {

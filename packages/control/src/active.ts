@@ -66,7 +66,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   // What an earlier run published last is not known: a gateway may still route by more than the first table will say.
   for (const node of world.nodes.values()) node.lossVersion = versions.first + 1;
   const gateways = await openGatewayStore(db, world, clock);
-  for (const gateway of gateways.remembered.keys()) world.unheard.set(gateway, clock.nowMs());
+  for (const gateway of gateways.known) world.unheard.set(gateway, clock.nowMs());
   const table = createPublishedTable(versions.first);
   const leases = createLeases(clock, gateways.remembered, versions.first + 1);
   let measurer = openLocationMeasurer({ places: world.places });

@@ -18,6 +18,8 @@ export interface GatewayStore {
   readonly addresses: () => readonly GatewayAddress[];
   /** Leases that an earlier run may have granted: `leaseKey` -> end, monotonic ms. */
   readonly remembered: ReadonlyMap<string, number>;
+  /** Gateways that had a lease of late: an earlier run of control may have known links of theirs. */
+  readonly known: ReadonlySet<string>;
   /** The last moment at which any gateway may have served anybody, monotonic ms; undefined: none ever has. */
   readonly servedUntilMs: number | undefined;
   /** What a gateway says when it asks for a certificate. */
@@ -32,11 +34,13 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
   const nowMs = clock.nowMs();
   const rows = await db.selectFrom('gateway_leases').select(['gateway_id', 'boot', 'leased_at']).execute();
   const remembered = new Map<string, number>();
+  const known = new Set<string>();
   const lastLeasedMs = new Map<string, number>();
   const written = new Map<string, number>();
   for (const { gateway_id: id, boot, leased_at } of rows) {
     lastLeasedMs.set(id, Math.max(lastLeasedMs.get(id) ?? 0, leased_at));
     if (nowMs - leased_at >= TABLE_LEASE_MS + WRITE_MS) continue;
+    known.add(id);
     const presence: Presence = world.gateways.get(id)?.by === 'tls' ? 'many' : 'sole';
     remembered.set(leaseKey(id, boot, presence), clock.monotonicMs() + TABLE_LEASE_MS);
   }
@@ -83,6 +87,7 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
           : [],
       ),
     remembered,
+    known,
     servedUntilMs: ends.length === 0 ? undefined : clock.monotonicMs() + Math.max(...ends) - nowMs,
     async register({ gateway: id, url, publicKey }) {
       const known = world.gateways.get(id) ?? bySocket(id);

@@ -6,7 +6,7 @@ import { deltaLines, snapshotLines } from './lines.ts';
 import { openWatchStream } from './watch-stream.ts';
 
 /** A gateway that takes a line only when it is told to. */
-function slowReader(): { readonly stream: Writable; readonly read: string[]; take(): void } {
+function slowReader(): { readonly stream: Writable; readonly read: string[]; readonly take: () => void } {
   const read: string[] = [];
   let done: (() => void) | undefined;
   const stream = new Writable({
