@@ -2,9 +2,12 @@
  * The policy of bench/decide.ts as others would ask it: for each request and node, one CEL expression, or one JSON Logic
  * rule. Both read plain values of one object, so neither knows of sources, ages, or claims that disagree.
  */
+import { createRequire } from 'node:module';
 import { Environment } from '@marcbachmann/cel-js';
 import type { Claim, NodeFacts } from '@subcloud/policy/facts';
-import jsonLogic from 'json-logic-js';
+
+/** The package has no types of its own. */
+const jsonLogic = createRequire(import.meta.url)('json-logic-js') as { apply(rule: object, data: object): unknown };
 
 const COUNTRIES = 'AT BE BG CH CY CZ DE DK EE ES FI FR GR HR IE IT LT LU LV MT NL PL PT RO SE SI SK'.split(' ');
 const GPUS = ['H100', 'H200'];
