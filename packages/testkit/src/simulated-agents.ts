@@ -104,6 +104,7 @@ function startAgent(options: SimulatedAgentsOptions, index: number, onAnswer: ()
       declare: () => signDocument(key, 'declaration', declarationOf(options, state)),
       drained: () => undefined,
       inFlight: () => 0,
+      loads: () => [],
       serve: (stream, headers) => answer(stream, headers, onAnswer),
     },
   );
