@@ -204,8 +204,7 @@ async function wire(options: GatewayRunOptions) {
     const { version: tableVersion } = table();
     const serving = journal.writable ? 'ready' : 'usage not writable';
     const reason = state.draining ? 'draining' : live() ? serving : tableVersion === 0 ? 'starting' : 'table stale';
-    const whole = certificates.current() !== undefined && shares.ready();
-    return { ready: reason === 'ready' && whole, reason, tableVersion };
+    return { ready: reason === 'ready' && certificates.current() !== undefined, reason, tableVersion };
   };
   const pages = passThrough(transport);
   const identity = { keys, certificates };

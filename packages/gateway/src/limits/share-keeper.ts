@@ -31,8 +31,6 @@ export interface ShareKeeper {
   reported(live: boolean): ShareInterval & { readonly sequence: number };
   /** Control's answer to it. */
   granted(share: ShareInterval & { readonly idleMs: number }): void;
-  /** It goes by what control gave it first, be it nothing. */
-  ready(): boolean;
   stop(): void;
 }
 
@@ -43,7 +41,6 @@ export function keepShare(options: ShareKeeperOptions, changed: () => void): Sha
   let wanted: (ShareInterval & { readonly idleMs: number; readonly sinceMs: number }) | undefined;
   let adopting = false;
   let stopped = false;
-  let ready = false;
 
   const adopt = async (): Promise<void> => {
     while (!stopped && wanted !== undefined) {
@@ -59,7 +56,6 @@ export function keepShare(options: ShareKeeperOptions, changed: () => void): Sha
       const filledForMs = target.idleMs + nowMs - target.sinceMs;
       limiter.adopt({ lo: target.lo, hi: target.hi }, filledForMs, bases, { nowMs, atMs: clock.nowMs() });
       wanted = undefined;
-      ready = true;
       changed();
     }
   };
@@ -76,7 +72,6 @@ export function keepShare(options: ShareKeeperOptions, changed: () => void): Sha
     granted({ lo, hi, idleMs }) {
       if (sameShare({ lo, hi }, limiter.share)) {
         wanted = undefined;
-        ready = true;
         return;
       }
       if (wanted !== undefined && sameShare(wanted, { lo, hi })) return;
@@ -90,7 +85,6 @@ export function keepShare(options: ShareKeeperOptions, changed: () => void): Sha
           adopting = false;
         });
     },
-    ready: () => ready,
     stop() {
       stopped = true;
       pruning.cancel();
