@@ -52,19 +52,29 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
     ...rows.map(({ leased_at }) => leased_at + TABLE_LEASE_MS + WRITE_MS),
     ...(last === undefined || last.at === null ? [] : [last.at]),
   ];
+  const columnsOf = (record: GatewayRecord) => ({
+    id: record.id,
+    url: record.url,
+    public_key: record.publicKey,
+    by: record.by,
+    name: record.name,
+    enrolled_at: record.enrolledAtMs,
+    removed_at: record.removedAtMs,
+  });
+  /** Takes nothing back of what the gateway says of itself at the same moment. */
+  const introduce = async (record: GatewayRecord): Promise<void> => {
+    await db
+      .insertInto('gateways')
+      .values(columnsOf(record))
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    if (!world.gateways.has(record.id)) world.gateways.set(record.id, record);
+  };
   const save = async (record: GatewayRecord): Promise<void> => {
     const { id, url, publicKey } = record;
     await db
       .insertInto('gateways')
-      .values({
-        id,
-        url,
-        public_key: publicKey,
-        by: record.by,
-        name: record.name,
-        enrolled_at: record.enrolledAtMs,
-        removed_at: record.removedAtMs,
-      })
+      .values(columnsOf(record))
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ url, public_key: publicKey }))
       .execute();
     world.gateways.set(id, record);
@@ -101,7 +111,7 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
       if (now - (written.get(key) ?? -WRITE_MS) < WRITE_MS) return;
       const leasedAt = clock.nowMs();
       // A gateway by the socket may have its first lease before it has asked for a certificate.
-      if (!world.gateways.has(id)) await save(bySocket(id));
+      if (!world.gateways.has(id)) await introduce(bySocket(id));
       await db
         .deleteFrom('gateway_leases')
         .where('gateway_id', '=', id)
