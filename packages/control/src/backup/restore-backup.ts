@@ -180,7 +180,9 @@ async function settle(
   await client.query('update network set epoch = $1', [epoch]);
   await client.query('delete from node_documents');
   // Gateways of the lost network may serve by its last table until the leases that it gave have ended.
-  await client.query('update gateways set leased_at = $1', [nowMs]);
+  await client.query('update gateway_leases set leased_at = $1', [nowMs]);
+  // Whoever led is gone; its process number may be another's by now.
+  await client.query(`update leader set holder = ''`);
   const ids = (entries: readonly MirroredEntry[]) => entries.slice(0, 500).map(({ entry }) => entry.subject);
   await client.query('insert into audit (entry) values ($1)', [
     JSON.stringify({
@@ -208,6 +210,8 @@ async function accessOf(client: pg.ClientBase): Promise<Record<string, string[]>
     'join tokens': 'select id from join_tokens where revoked_at is null',
     attesters: 'select name as id from attesters where revoked_at is null',
     accounts: 'select principal as id from accounts where disabled_at is null',
+    gateways: `select id from gateways where by = 'tls' and removed_at is null`,
+    'gateway tokens': 'select id from gateway_tokens where revoked_at is null and gateway_id is null',
     nodes: 'select id from nodes where removed_at is null',
     Subclouds: `select name as id from subclouds where deleted_at is null and id <> 'global'`,
   };

@@ -22,6 +22,7 @@ const QUESTIONS = new Set([
   'GET /api/version',
   'GET /api/ps',
   'POST /api/show',
+  'GET /metrics',
 ]);
 const MAX_BODY_BYTES = 65_536;
 
