@@ -2,15 +2,13 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCli } from '@subcloud/cli/run-cli';
-import { systemRandom } from '@subcloud/kit/clock';
 import { type TestNetwork, type TestNode, startTestNetwork } from '@subcloud/testkit/test-network';
+import { type CommandLine, commandLine } from './run-command.ts';
 
 let network: TestNetwork;
 let node: TestNode;
-let adminToken: string;
+let run: CommandLine;
 let folder: string;
 
 beforeAll(async () => {
@@ -19,34 +17,13 @@ beforeAll(async () => {
   node = await network.node({ name: 'gpu-1', consent: { autoJoin: 'all' } });
   await network.serving('global', node);
   const credentials = readFileSync(path.join(network.dataDir, 'credentials.json'), 'utf8');
-  adminToken = (JSON.parse(credentials) as { adminToken: string }).adminToken;
+  run = commandLine(network, (JSON.parse(credentials) as { adminToken: string }).adminToken);
 });
 afterAll(async () => {
   await network[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
-
-async function run(...argv: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await runCli({
-    argv,
-    env: { SUBCLOUD_URL: network.url, SUBCLOUD_TOKEN: adminToken },
-    stdin: Readable.from(['']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: network.clock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  });
-  return { exitCode, stdout, stderr };
-}
-const json = async (...argv: string[]): Promise<unknown> => {
-  const { exitCode, stdout, stderr } = await run(...argv, '--json');
-  expect([exitCode, stderr]).toEqual([0, '']);
-  return JSON.parse(stdout);
-};
+const json = (...argv: string[]): Promise<unknown> => run.json(...argv);
 
 test('an attester is made, attests, is listed with its claims, and is revoked', async () => {
   const keyFile = path.join(folder, 'medcert.pem');

@@ -2,17 +2,15 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
-import { runCli } from '@subcloud/cli/run-cli';
-import { systemRandom } from '@subcloud/kit/clock';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
+import { type CommandLine, commandLine } from '../run-command.ts';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 let network: TestNetwork;
 let store: pg.Client;
-let adminToken: string;
+let run: CommandLine;
 let folder: string;
 
 beforeAll(async () => {
@@ -21,7 +19,7 @@ beforeAll(async () => {
   store = new pg.Client({ connectionString: network.databaseUrl });
   await store.connect();
   const credentials = readFileSync(path.join(network.dataDir, 'credentials.json'), 'utf8');
-  adminToken = (JSON.parse(credentials) as { adminToken: string }).adminToken;
+  run = commandLine(network, (JSON.parse(credentials) as { adminToken: string }).adminToken);
   for (let count = 0; count < 5; count += 1) await network.principal(`user:u${count}`);
 });
 afterAll(async () => {
@@ -29,23 +27,6 @@ afterAll(async () => {
   await network[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
-
-async function run(...argv: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await runCli({
-    argv,
-    env: { SUBCLOUD_URL: network.url, SUBCLOUD_TOKEN: adminToken },
-    stdin: Readable.from(['']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: network.clock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  });
-  return { exitCode, stdout, stderr };
-}
 
 async function verifySealed(): Promise<void> {
   await eventually('the whole log is sealed', async () => {
