@@ -3,6 +3,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { type CredentialRow, type PoolRow, rowKey } from '@subcloud/contract/table';
 import type { PrincipalId } from '@subcloud/contract/vocabulary';
 import { poolAccess } from '@subcloud/control/compile/access-rows';
+import { bannedCallers } from '@subcloud/control/world/bans';
 import { authorise } from '@subcloud/gateway/request/authorise';
 import { EMPTY_TABLE, type RoutingTable, TableBuilder } from '@subcloud/gateway/table/routing-table';
 import { parseManifest } from '@subcloud/policy/parse-manifest';
@@ -31,6 +32,7 @@ const pool = (name: string): fc.Arbitrary<NaivePool> =>
       { nil: undefined },
     ),
     binding: some([...USERS, ...TEAMS, ...ORGS, 'token:tok_1', 'token:key_1']),
+    banned: fc.oneof(fc.constant([]), some([...USERS, ...TEAMS, ...ORGS])),
   });
 const credential: fc.Arbitrary<NaiveCredential> = fc.oneof(
   fc.record({
@@ -54,6 +56,7 @@ const network: fc.Arbitrary<NaiveNetwork & { readonly memberships: ReadonlyMap<s
       tokens: false,
       whitelist: undefined,
       binding: [],
+      banned: [],
     }),
     members: fc.tuple(...USERS.map(() => fc.subarray(TEAMS))),
     extra: fc.tuple(...USERS.map(() => some(ORGS))),
@@ -92,7 +95,21 @@ function compiled(naive: NaivePool): [string, PoolRow] {
     JSON.stringify({ apiVersion: 'subcloud/v1', kind: 'Subcloud', metadata: { name }, spec: { access } }),
   );
   if (!parsed.ok || parsed.kind !== 'Subcloud') throw new Error(JSON.stringify(parsed));
-  return poolRow(name, { owner: naive.owner as PrincipalId | null, access: poolAccess(parsed.manifest.spec.access) });
+  return poolRow(name, {
+    owner: naive.owner as PrincipalId | null,
+    access: poolAccess(parsed.manifest.spec.access),
+    ...bansOf(naive),
+  });
+}
+
+/** As control's pool rows say it: by the bans in force, in the world that holds them. */
+function bansOf({ name, banned }: NaivePool): { readonly banned?: readonly PrincipalId[] } {
+  const ban = { kind: 'account', reason: null, by: 'user:owner', atMs: 0 } as const;
+  const bans = new Map(
+    banned.map((subject, at) => [`ban_${at}`, { ...ban, id: `ban_${at}`, subcloudId: name, subject }]),
+  );
+  const found = bannedCallers({ bans }).get(name);
+  return found === undefined ? {} : { banned: found };
 }
 
 function tableOf({
@@ -127,7 +144,7 @@ function rowOf({ id, principal, opens }: NaiveCredential, accepted: ReadonlyMap<
   };
 }
 
-test('whitelist, tokens and binding: the gateway serves what a naive model serves, and refuses the rest with the same code', async () => {
+test('whitelist, tokens, binding and bans: the gateway serves what a naive model serves, and refuses the rest with the same code', async () => {
   const seen = new Map<string, number>();
   const round = (): void =>
     fc.assert(

@@ -16,6 +16,8 @@ export interface NaivePool {
   readonly whitelist: NaiveWhitelist | undefined;
   /** Who is listed, whether or not they accepted. */
   readonly binding: readonly string[];
+  /** Callers, or groups of them, that may not call it. */
+  readonly banned: readonly string[];
 }
 export interface NaiveCredential {
   readonly id: string;
@@ -53,6 +55,7 @@ export function naiveAccess(network: NaiveNetwork, { credential, name, address }
     pool.whitelist === undefined ? [] : [...pool.whitelist.accounts, ...pool.whitelist.teams, ...pool.whitelist.orgs];
   const knows = here || opens === wanted || own.some((id) => id === pool.owner || named.includes(id));
   const refusal = knows ? 'policy.access_denied' : 'client.not_found';
+  if (own.some((id) => pool.banned.includes(id))) return refusal;
   if (opens !== undefined && opens !== wanted) return refusal;
   const holds: boolean[] = [];
   if (pool.tokens) holds.push(opens === wanted);

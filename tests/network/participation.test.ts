@@ -181,7 +181,7 @@ test('a ban of an operator takes all its nodes out, and from `global` out of the
   await network.serving('global', node);
 });
 
-test('a banned caller: from the network with all its credentials, from a Subcloud with its tokens of it', async () => {
+test('a banned caller: from the network with all its credentials, from a Subcloud with whatever opens it', async () => {
   const key = await network.principal('user:caller');
   const { admin } = network;
   await apply('quiet', { mode: 'open' }, { access: { tokens: true } });
@@ -199,7 +199,7 @@ test('a banned caller: from the network with all its credentials, from a Subclou
   const both = async (): Promise<number[]> => [await status(key, ''), await status(token, '/s/quiet')];
   expect(await both()).toEqual([200, 200]);
   await owner.json('member', 'ban', 'quiet', 'user:caller', '--account');
-  expect(await both()).toEqual([200, 401]);
+  expect(await both()).toEqual([200, 403]);
   await owner.json('member', 'unban', 'quiet', 'user:caller');
   await eventually('its token opens again', async () => (await both()).every((seen) => seen === 200));
   const body = { kind: 'account', subject: 'user:caller' } as const;
@@ -211,4 +211,70 @@ test('a banned caller: from the network with all its credentials, from a Subclou
   await admin.call('liftBan', { params: { name: 'global', id: ban.id } });
   // What is given back comes with the next table; nobody waits for it.
   await eventually('its credentials open again', async () => (await both()).every((seen) => seen === 200));
+});
+
+test('a caller’s ban from one Subcloud closes it by whitelist, by group and to any account, and cuts what streams there', async () => {
+  const { admin } = network;
+  const keys = { ann: await network.principal('user:ann'), bob: await network.principal('user:bob') };
+  const ann = commandLine(network, keys.ann);
+  await apply('listed', { mode: 'open' }, { access: { whitelist: { accounts: ['user:ann', 'user:bob'] } } });
+  await apply('anyone', { mode: 'open' });
+  for (const pool of ['listed', 'anyone']) {
+    await operator.json('member', 'accept', pool, 'one');
+    await network.serving(pool, node);
+  }
+  const asked = (pool: string, key: string, stream = false): Promise<Response> =>
+    fetch(`${network.url}/s/${pool}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'test-model', stream, messages: [{ role: 'user', content: 'hello' }] }),
+    });
+  const status = async (pool: string, key: string): Promise<number> => (await asked(pool, key)).status;
+  const seen = async (): Promise<number[][]> =>
+    Promise.all(
+      ['listed', 'anyone', 'global'].map((pool) => Promise.all([status(pool, keys.ann), status(pool, keys.bob)])),
+    );
+  expect(await seen()).toEqual([
+    [200, 200],
+    [200, 200],
+    [200, 200],
+  ]);
+
+  await node.engine.set({ kind: 'ok', chunks: 100_000, pacingMs: 20 });
+  const streams = [await asked('listed', keys.ann, true), await asked('listed', keys.bob, true)].map(restOf);
+  await owner.json('member', 'ban', 'listed', 'user:ann', '--account');
+  expect(await streams[0]).toContain('policy.access_denied');
+  await admin.call('createBan', { params: { name: 'anyone' }, body: { kind: 'account', subject: 'user:ann' } });
+  await node.engine.set({ kind: 'ok' });
+  // Whoever the whitelist names may know of the pool; nobody else learns of it by being banned.
+  expect(await seen()).toEqual([
+    [403, 200],
+    [404, 200],
+    [200, 200],
+  ]);
+  await network.restartControl();
+  expect(await seen()).toEqual([
+    [403, 200],
+    [404, 200],
+    [200, 200],
+  ]);
+  await owner.json('member', 'unban', 'listed', 'user:ann');
+  await owner.json('member', 'unban', 'anyone', 'user:ann');
+  await eventually('it may call again', async () => (await seen()).flat().every((each) => each === 200));
+
+  // A ban of an organisation is one of whoever joins it later, and none of whoever leaves it.
+  const bob = commandLine(network, keys.bob);
+  await ann.json('org', 'create', 'shady');
+  await ann.json('org', 'invite', 'shady', 'user:bob');
+  await admin.call('createBan', { params: { name: 'global' }, body: { kind: 'account', subject: 'org:shady' } });
+  expect(await seen()).toEqual([
+    [401, 200],
+    [401, 200],
+    [401, 200],
+  ]);
+  const [invitation] = await bob.json<{ id: string }[]>('invitation', 'list');
+  await bob.json('invitation', 'accept', invitation?.id ?? '');
+  expect((await seen()).flat()).toEqual(Array(6).fill(401));
+  await network.admin.call('removeOrgMember', { params: { org: 'shady', member: 'bob' } });
+  await eventually('who left is banned no more', async () => (await seen()).every(([, each]) => each === 200));
 });

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { signedDocument, trustChain, publicKeyText } from './documents.ts';
-import type { RowKind, RowTypes } from './table.ts';
+import { MAX_BANNED_CALLERS, type RowKind, type RowTypes } from './table.ts';
 import { TOKEN_SCOPES, accessLimits, cidrText, limitSet, modelId, principalId } from './vocabulary.ts';
 
 const id = z.string().min(1).max(128);
@@ -30,6 +30,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
       binding: z.literal(true).optional(),
       limits: accessLimits.optional(),
     }),
+    banned: z.array(principalId).min(1).max(MAX_BANNED_CALLERS).optional(),
     candidates: count,
     excluded: z.record(z.string().max(64), count),
     models: z.array(modelId).max(65_536).optional(),

@@ -3,12 +3,14 @@
  * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
- * limits and binding of a credential; routing of a pool.
+ * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool.
  */
 import type { SignedDocument, TrustChain } from './documents.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
 
-export const TABLE_FORMAT = 2;
+export const TABLE_FORMAT = 3;
+/** Callers that one pool bans; each names the pool's row larger, and every change of the row travels. */
+export const MAX_BANNED_CALLERS = 1_000;
 /** A gateway serves for at most this long after the last lease that control granted. */
 export const TABLE_LEASE_MS = 60_000;
 
@@ -28,6 +30,11 @@ export interface PoolRow {
   readonly effectiveHash: string;
   readonly isolation: 'shared' | 'isolate' | 'exclusive';
   readonly access: PoolAccess;
+  /**
+   * Accounts, teams and organisations that may not call it, whatever else admits them; their answers in flight are cut.
+   * Who is banned from the whole network has no credential in the table.
+   */
+  readonly banned?: readonly PrincipalId[] | undefined;
   /** How many nodes were considered (those that count in `excluded`, and the members). */
   readonly candidates: number;
   /** Nodes that are no active members, by reason: a clause's name, `consent`, `isolation`, `invited`, `joining`, … */

@@ -4,6 +4,7 @@
  */
 import { type DocumentRow, type MemberRow, type PoolRouting, rowKey } from '@subcloud/contract/table';
 import type { RoutingClause } from '@subcloud/policy/manifest';
+import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
@@ -16,6 +17,7 @@ import { saveDocuments } from './store/save.ts';
 import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
+import { bannedCallers } from './world/bans.ts';
 import { gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
@@ -49,7 +51,7 @@ export function createPass(context: PassContext): Pass {
   const exclusions = createExclusions();
   const rowsOf = new Map<string, readonly MemberRow[]>();
   const waiting = new Set<string>();
-  const staged = new Map<string, SubcloudRecord>();
+  const staged: StagedPools = new Map();
   const publish = (): void => {
     const delta = table.publish();
     if (delta !== undefined) leases.published(delta.version);
@@ -136,13 +138,20 @@ function* membersIn(
   }
 }
 
-/** `staged`: the pools that the table has, by what they were made of. */
-function stagePools({ world, table }: PassContext, exclusions: Exclusions, staged: Map<string, SubcloudRecord>): void {
+/** The pools that the table has, by name: what they were made of. */
+type StagedPools = Map<string, { readonly subcloud: SubcloudRecord; readonly banned: string }>;
+
+function stagePools({ world, table }: PassContext, exclusions: Exclusions, staged: StagedPools): void {
   const counted = exclusions.changed();
+  const bans = bannedCallers(world);
   for (const subcloud of world.subclouds.values()) {
-    if (staged.get(subcloud.name) === subcloud && !counted.has(subcloud.name)) continue;
-    staged.set(subcloud.name, subcloud);
-    stagePool(table, exclusions, subcloud);
+    const banned = bans.get(subcloud.id) ?? [];
+    const bannedText = banned.join(' ');
+    const before = staged.get(subcloud.name);
+    const same = before?.subcloud === subcloud && before.banned === bannedText;
+    if (same && !counted.has(subcloud.name)) continue;
+    staged.set(subcloud.name, { subcloud, banned: bannedText });
+    stagePool(table, exclusions, subcloud, banned);
   }
   for (const name of staged.keys()) {
     if (world.subcloudByName.has(name)) continue;
@@ -152,7 +161,12 @@ function stagePools({ world, table }: PassContext, exclusions: Exclusions, stage
   }
 }
 
-function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: SubcloudRecord): void {
+function stagePool(
+  table: PublishedTable,
+  exclusions: Exclusions,
+  subcloud: SubcloudRecord,
+  banned: readonly PrincipalId[],
+): void {
   const { candidates, excluded } = exclusions.of(subcloud.name);
   table.stage('pool', rowKey.pool(subcloud.name), {
     id: subcloud.id,
@@ -162,6 +176,7 @@ function stagePool(table: PublishedTable, exclusions: Exclusions, subcloud: Subc
     effectiveHash: subcloud.effectiveHash,
     isolation: subcloud.isolation,
     access: poolAccess(subcloud.access),
+    ...(banned.length === 0 ? {} : { banned }),
     ...(subcloud.routing === undefined ? {} : { routing: poolRouting(subcloud.routing) }),
     ...(subcloud.policy.models.exactIds === null ? {} : { models: [...subcloud.policy.models.exactIds] }),
     ...(subcloud.policy.models.aliases.size === 0

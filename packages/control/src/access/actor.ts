@@ -38,7 +38,7 @@ export function identify(world: World, adminTokenHash: string, authorization: st
         : {},
     );
   }
-  if (isBannedCaller(world, credential.principal, null))
+  if (isBannedCaller(world, credential.principal))
     throw new AppError('policy.forbidden', { message: 'This account is banned from the network.' });
   return { kind: 'principal', principal: credential.principal, credential: credential.id };
 }

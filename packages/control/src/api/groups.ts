@@ -4,7 +4,7 @@ import type { PrincipalId } from '@subcloud/policy/principal';
 import { type Actor, actorName } from '../access/actor.ts';
 import { mayForPrincipal } from '../access/authorise.ts';
 import type { AuditedChange } from '../audit/audited.ts';
-import { stagePrincipal } from '../compile/access-rows.ts';
+import { stageGroupMember } from '../compile/access-rows.ts';
 import type { Transaction } from '../loop.ts';
 import { insertEvents } from '../store/events.ts';
 import {
@@ -128,7 +128,7 @@ export async function changeMember(
     touched: [],
     apply: (world) => {
       for (const id of groups) setMember(world.people, id, principal, role);
-      stagePrincipal(world, pass.table, principal);
+      stageGroupMember(world, pass.table, principal);
     },
   };
 }

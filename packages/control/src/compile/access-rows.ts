@@ -56,6 +56,15 @@ export function stagePrincipal(world: World, table: PublishedTable, id: Principa
   table.stage('principal', rowKey.principal(id), principalRow(world, id));
 }
 
+/** After it has joined or left a group: a ban of that group is one of its members. */
+export function stageGroupMember(world: World, table: PublishedTable, id: PrincipalId): void {
+  stagePrincipal(world, table, id);
+  if (world.bans.size === 0) return;
+  for (const [hash, credential] of world.credentials)
+    if (credential.principal === id)
+      table.stage('credential', rowKey.credential(hash), withoutBanned(world, credentialRow(world, credential)));
+}
+
 /** After a credential was made, changed or (undefined) withdrawn: its row, and that of whom it acts for. */
 export function stageCredential(
   world: World,
@@ -68,9 +77,9 @@ export function stageCredential(
   if (row !== undefined) stagePrincipal(world, table, row.principal);
 }
 
-/** A credential of who is banned from all that it opens is none. */
+/** A credential of who is banned from the network opens nothing. Bans from one Subcloud stand in its pool's row. */
 function withoutBanned(world: World, row: CredentialRow | undefined): CredentialRow | undefined {
-  return row === undefined || isBannedCaller(world, row.principal, row.pool) ? undefined : row;
+  return row === undefined || isBannedCaller(world, row.principal) ? undefined : row;
 }
 
 /** All credentials and principals as rows, and none besides. */

@@ -44,7 +44,7 @@ export function accountPages(context: PageContext): Hono {
     ...context,
     session: async (c) => {
       const session = await findSession(db, readCookie(c, 'session'), clock.nowMs());
-      return session === undefined || isBannedCaller(loop.world, session.principal, null) ? undefined : session;
+      return session === undefined || isBannedCaller(loop.world, session.principal) ? undefined : session;
     },
     writing: (actor, action) => {
       const audited = auditedLoop(loop, clock, { requestId: newId('req'), actor, action, reason: null }).loop;

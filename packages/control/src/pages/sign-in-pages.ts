@@ -85,7 +85,7 @@ export async function signIn(
   const before = await tools.session(c);
   const { result } = await tools.writing(asAccount(principal), 'account.signIn').change(async (tx) => {
     const { world } = tools.loop;
-    if (world.people.accounts.get(principal)?.disabled !== false || isBannedCaller(world, principal, null))
+    if (world.people.accounts.get(principal)?.disabled !== false || isBannedCaller(world, principal))
       throw new AppError('policy.forbidden', { message: 'This account does not sign in any more.' });
     if (before !== undefined) await endSession(tx, before.hash);
     return {

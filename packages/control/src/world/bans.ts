@@ -42,16 +42,26 @@ export function nodesConcerned(world: Pick<World, 'nodes'>, ban: BanRecord): str
   return [...world.nodes.values()].filter((node) => concerns(ban, node)).map(({ id }) => id);
 }
 
-/** Whether a caller, or a team or organisation that it belongs to, is banned from the pool (or from the network). */
-export function isBannedCaller(world: World, caller: PrincipalId, pool: string | null): boolean {
+/** Whether a caller, or a team or organisation that it belongs to, is banned from the network. */
+export function isBannedCaller(world: World, caller: PrincipalId): boolean {
   if (world.bans.size === 0) return false;
-  const subcloudId = pool === null ? GLOBAL_ID : world.subcloudByName.get(pool);
   const who = new Set([caller, ...groupsOf(world, caller)]);
-  for (const ban of world.bans.values()) {
-    if (ban.kind !== 'account' || !who.has(ban.subject as PrincipalId)) continue;
-    if (ban.subcloudId === GLOBAL_ID || ban.subcloudId === subcloudId) return true;
-  }
+  for (const { kind, subject, subcloudId } of world.bans.values())
+    if (kind === 'account' && subcloudId === GLOBAL_ID && who.has(subject as PrincipalId)) return true;
   return false;
+}
+
+/** By Subcloud id: callers that are banned from it alone, sorted. From the network is another matter: see `isBannedCaller`. */
+export function bannedCallers(world: Pick<World, 'bans'>): ReadonlyMap<string, readonly PrincipalId[]> {
+  const bySubcloud = new Map<string, PrincipalId[]>();
+  for (const { kind, subject, subcloudId } of world.bans.values()) {
+    if (kind !== 'account' || subcloudId === GLOBAL_ID) continue;
+    const banned = bySubcloud.get(subcloudId);
+    if (banned === undefined) bySubcloud.set(subcloudId, [subject as PrincipalId]);
+    else banned.push(subject as PrincipalId);
+  }
+  for (const banned of bySubcloud.values()) banned.sort();
+  return bySubcloud;
 }
 
 /** Whether an operator may bring no node into the network. */

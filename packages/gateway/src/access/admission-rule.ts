@@ -1,5 +1,5 @@
 /**
- * Whether a pool admits a caller: tokens, whitelist and binding, those of them that the pool has. Compiled once a row,
+ * Whether a pool admits a caller: not banned, and tokens, whitelist and binding, those of them that the pool has. Compiled once a row,
  * since rows never change; what a request costs is a few look-ups.
  */
 import type { CredentialRow, PoolRow } from '@subcloud/contract/table';
@@ -24,12 +24,21 @@ interface CompiledAccess {
   readonly all: boolean;
   /** Who is named: these may know of the pool, also where an address keeps them out. */
   readonly named: ReadonlySet<PrincipalId>;
+  readonly banned: ReadonlySet<PrincipalId> | undefined;
 }
 
 const compiled = new WeakMap<PoolRow, CompiledAccess>();
 
-/** A token of another pool is admitted nowhere but there, whoever it acts for. */
+/** Whether the pool bans the caller, or a team or organisation that it belongs to. */
+export function isBanned(pool: PoolRow, { credential, groups }: Pick<CallerFacts, 'credential' | 'groups'>): boolean {
+  const { banned } = compile(pool);
+  if (banned === undefined) return false;
+  return banned.has(credential.principal) || groups.some((id) => banned.has(id));
+}
+
+/** A ban wins over all that admits. A token of another pool is admitted nowhere but there, whoever it acts for. */
 export function admits(pool: PoolRow, caller: CallerFacts): boolean {
+  if (isBanned(pool, caller)) return false;
   const { credential } = caller;
   if (credential.kind === 'subcloud' && credential.pool !== pool.name) return false;
   const { rules, all } = compile(pool);
@@ -54,7 +63,8 @@ function compile(pool: PoolRow): CompiledAccess {
   if (binding === true) rules.push(({ bound }) => bound);
   const named = new Set<PrincipalId>(whitelist?.principals);
   if (whitelist !== undefined) rules.push(whitelistRule(named, whitelist.cidrs));
-  const access = { rules, all: require === 'all', named };
+  const banned = pool.banned === undefined ? undefined : new Set(pool.banned);
+  const access = { rules, all: require === 'all', named, banned };
   compiled.set(pool, access);
   return access;
 }

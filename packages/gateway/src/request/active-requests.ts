@@ -1,10 +1,12 @@
 /**
  * Requests under way: one sweep enforces all their deadlines, so that no request needs a timer of its own, and a
- * credential that is withdrawn takes its requests with it.
+ * credential that is withdrawn, or a ban, takes its requests with it.
  */
 import { AppError } from '@subcloud/contract/errors';
+import type { CredentialRow } from '@subcloud/contract/table';
 import type { Clock } from '@subcloud/kit/clock';
-import type { TableChange } from '../table/routing-table.ts';
+import { isBanned } from '../access/admission-rule.ts';
+import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { Cancellation } from './cancellation.ts';
 
 const SWEEP_MS = 500;
@@ -24,11 +26,21 @@ export interface ActiveRequests {
   add(request: ActiveRequest): void;
   remove(request: ActiveRequest): void;
   readonly size: number;
-  /** Cuts what was started with a credential that the table no longer has, and answers of nodes that may see nothing of the pool any more. */
+  /**
+   * Cuts what was started with a credential that the table no longer has or by a caller that the pool bans now, and
+   * answers of nodes that may see nothing of the pool any more.
+   */
   tableChanged(change: TableChange): void;
   /** Resolves when none is left, or cuts the rest after `maxMs`. */
   drained(maxMs: number): Promise<void>;
   stop(): void;
+}
+
+/** What is not dispatched now is asked again at its next pick. */
+function bansFrom(table: RoutingTable, poolName: string, credential: CredentialRow): boolean {
+  const pool = table.pools.get(poolName);
+  if (pool?.banned === undefined) return false;
+  return isBanned(pool, { credential, groups: table.principals.get(credential.principal)?.groups ?? [] });
 }
 
 export function activeRequests(clock: Clock): ActiveRequests {
@@ -47,14 +59,18 @@ export function activeRequests(clock: Clock): ActiveRequests {
     get size() {
       return active.size;
     },
-    tableChanged({ whole, credentials, table, cuts }) {
+    tableChanged({ whole, credentials, table, cuts, bansChanged }) {
       for (const { dispatched } of cuts.size === 0 ? [] : active)
         if (dispatched !== undefined && cuts.has(`${dispatched.pool}/${dispatched.node}`))
           dispatched.cut.cancel(new AppError('upstream.withdrawn'));
-      if (!whole && credentials.size === 0) return;
-      for (const { cancellation, credentialHash } of active) {
-        if (credentialHash === undefined || table.credentials.get(credentialHash) !== undefined) continue;
-        cancellation.cancel(new AppError('client.unauthenticated', { message: 'The credential was withdrawn.' }));
+      if (!whole && credentials.size === 0 && !bansChanged) return;
+      for (const { cancellation, credentialHash, dispatched } of active) {
+        if (credentialHash === undefined) continue;
+        const credential = table.credentials.get(credentialHash);
+        if (credential === undefined)
+          cancellation.cancel(new AppError('client.unauthenticated', { message: 'The credential was withdrawn.' }));
+        else if (bansChanged && dispatched !== undefined && bansFrom(table, dispatched.pool, credential))
+          cancellation.cancel(new AppError('policy.access_denied', { message: 'The caller was banned.' }));
       }
     },
     drained(maxMs) {

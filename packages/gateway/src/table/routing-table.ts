@@ -79,6 +79,8 @@ export interface TableChange {
   readonly whole: boolean;
   /** `pool/node` of rows that cut answers in flight. */
   readonly cuts: ReadonlySet<string>;
+  /** Somebody may be banned now who was not: a pool's row or what a principal belongs to has changed. */
+  readonly bansChanged: boolean;
 }
 
 /** Collects the rows of one version and makes the table of them; nothing is seen before `commit`. */
@@ -144,7 +146,9 @@ export class TableBuilder {
       principals: base.principals.with(principal),
       documents: base.documents.with(document),
     };
-    return { table, nodes: node, credentials: credential, documents: document, whole: this.#whole, cuts };
+    const whole = this.#whole;
+    const bansChanged = whole || principal.size > 0 || [...pool.values()].some((row) => row?.banned !== undefined);
+    return { table, nodes: node, credentials: credential, documents: document, whole, cuts, bansChanged };
   }
 }
 

@@ -1,12 +1,13 @@
 import { AppError } from '@subcloud/contract/errors';
 import type { Ban, participationRoutes } from '@subcloud/contract/routes/participation';
+import { MAX_BANNED_CALLERS } from '@subcloud/contract/table';
 import { principalId } from '@subcloud/contract/vocabulary';
 import { newId } from '@subcloud/kit/clock';
 import { type Actor, actorName } from '../../access/actor.ts';
 import { nodeNotFound, ownedSubcloud } from '../../access/authorise.ts';
 import { stageAccess } from '../../compile/access-rows.ts';
 import { insertEvents } from '../../store/events.ts';
-import { type BanKind, type BanRecord, nodesConcerned } from '../../world/bans.ts';
+import { type BanKind, type BanRecord, bannedCallers, nodesConcerned } from '../../world/bans.ts';
 import type { World } from '../../world/world.ts';
 import { type Handlers, iso, page, withdrawn } from '../context.ts';
 import { requireKnown } from './principals.ts';
@@ -31,6 +32,10 @@ export const banHandlers: Pick<Handlers, Names & keyof typeof participationRoute
         subcloudId === subcloud.id && ban.kind === kind && ban.subject === subject;
       if ([...loop.world.bans.values()].some(same))
         throw new AppError('client.conflict', { message: `${subject} is banned from ${subcloud.name} already.` });
+      if (kind === 'account' && (bannedCallers(loop.world).get(subcloud.id)?.length ?? 0) >= MAX_BANNED_CALLERS)
+        throw new AppError('client.conflict', {
+          message: `${subcloud.name} bans ${MAX_BANNED_CALLERS} callers already; ban a team or an organisation, or lift one.`,
+        });
       const ban: BanRecord = {
         id: newId('ban'),
         subcloudId: subcloud.id,
