@@ -34,6 +34,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
     const list = fields[name];
     if (Array.isArray(list) && list.length > 0) throw refused(name, 'this model cannot call functions');
   }
+  checkContinuation(fields);
   const topLogprobs = numberIn(fields, 'top_logprobs', 0, maxTopLogprobs, true);
   const logprobs = booleanIn(fields, 'logprobs') ?? false;
   if (topLogprobs !== undefined && !logprobs) throw refused('top_logprobs', 'it needs logprobs: true');
@@ -43,6 +44,19 @@ export function parseChatRequest(body: unknown): ChatRequest {
     maxTokens: numberIn(fields, 'max_completion_tokens', 1, 1e9, true) ?? numberIn(fields, 'max_tokens', 1, 1e9, true),
     topLogprobs: logprobs ? (topLogprobs ?? 0) : undefined,
   };
+}
+
+/** vLLM's words for what this engine does anyway; in them it can be told that the message must be there. */
+function checkContinuation(fields: Fields): void {
+  if (booleanIn(fields, 'continue_final_message') !== true) return;
+  if (booleanIn(fields, 'add_generation_prompt') === true) {
+    throw refused('add_generation_prompt', 'it must be false with continue_final_message');
+  }
+  const { messages } = fields;
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  if (typeof last !== 'object' || last === null || (last as Fields)['role'] !== 'assistant') {
+    throw refused('continue_final_message', "the last message must be an assistant's");
+  }
 }
 
 const defaultCompletionTokens = 16;

@@ -39,6 +39,11 @@ const engine = z.strictObject({
     .optional(),
   /** From the engine's names to network ids. Names that are not listed stand as the engine reports them. */
   models: z.record(z.string().min(1).max(256), modelId).default({}),
+  /**
+   * Whether it goes on with an assistant's message where that ends (`continue_final_message`); for engines that the agent
+   * does not know. Left out: as the make is known to do.
+   */
+  continues: z.boolean().optional(),
 });
 export const hardware = z.enum(['auto', 'none'], { error: 'must be `auto` or `none`' });
 export const engines = z.union([z.literal('auto'), z.array(engine).max(32)], {

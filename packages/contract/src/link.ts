@@ -60,7 +60,15 @@ export const LINK_HEADERS = {
   document: 'x-subcloud-document',
   /** With LINK_ENGINE_ENDED on a refusal: the engine's connection ended while it had the request. */
   engine: 'x-subcloud-engine',
+  /**
+   * With LINK_CONTINUES on a request: an engine that goes on with an assistant's message must answer it, no other one;
+   * on the answer: one does. An answer without it is none. With LINK_CANNOT_CONTINUE on a refusal: the node has none.
+   */
+  continues: 'x-subcloud-continues',
 } as const;
+
+export const LINK_CONTINUES = 'final-message';
+export const LINK_CANNOT_CONTINUE = 'cannot';
 
 export const LINK_ENGINE_ENDED = 'ended';
 

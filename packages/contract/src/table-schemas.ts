@@ -38,6 +38,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
       .strictObject({
         objective: z.enum(['latency', 'affinity']).optional(),
         retries: z.int().min(0).max(5).optional(),
+        midstream: z.literal('continue').optional(),
       })
       .optional(),
     aliases: z.record(modelId, modelId).optional(),

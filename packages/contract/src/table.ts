@@ -3,7 +3,7 @@
  * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
- * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool.
+ * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`.
  */
 import type { SignedDocument, TrustChain } from './documents.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
@@ -55,6 +55,8 @@ export interface PoolRouting {
   readonly objective?: 'latency' | 'affinity' | undefined;
   /** Further nodes that are tried before an answer has begun. */
   readonly retries?: number | undefined;
+  /** `continue`: a stream that breaks goes on at another node where it can. Default: it ends with an error event. */
+  readonly midstream?: 'continue' | undefined;
 }
 
 /**

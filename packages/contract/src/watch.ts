@@ -169,6 +169,8 @@ export const usageRecord = z.strictObject({
   pool: z.string().max(63),
   model: z.string().max(256),
   node: nodeId,
+  /** Nodes that answered a part of it before `node` did, and broke off. */
+  continuedFrom: z.array(nodeId).min(1).max(16).optional(),
   /** Tokens as the engine counted them, or estimated from the text relayed. */
   promptTokens: z.int().nonnegative(),
   completionTokens: z.int().nonnegative(),
@@ -210,6 +212,8 @@ export const decisionRecord = z.strictObject({
         tableVersion: z.int().nonnegative(),
         considered: z.array(z.strictObject({ node: nodeId, inFlight: z.int().nonnegative() })).max(2),
         outcome: z.string().max(64),
+        /** It went on with an answer of which this many bytes of text had been sent. */
+        continuesAfterBytes: z.int().nonnegative().optional(),
         startedAfterMs: z.number(),
         endedAfterMs: z.number(),
       }),

@@ -188,8 +188,12 @@ function stagePool(
 }
 
 /** What a gateway does by it. */
-function poolRouting({ objective, retries }: RoutingClause): PoolRouting {
-  return { ...(objective === undefined ? {} : { objective }), ...(retries === undefined ? {} : { retries }) };
+function poolRouting({ objective, retries, midstream }: RoutingClause): PoolRouting {
+  return {
+    ...(objective === undefined ? {} : { objective }),
+    ...(retries === undefined ? {} : { retries }),
+    ...(midstream === 'continue' ? { midstream } : {}),
+  };
 }
 
 async function issueDocuments(

@@ -97,7 +97,8 @@ const ROUTING: Words = {
   objective:
     'latency: where a request waits least. affinity: requests that begin alike go to one node, while it is not loaded more than others. Default: latency.',
   retries: 'Further nodes that are tried before an answer has begun, at most 5. Default: 2.',
-  midstream: 'fail: a stream whose node dies ends with an error event. Default: fail.',
+  midstream:
+    'continue: a stream whose node dies goes on at another one, where engines can; fail: it ends with an error event. Default: fail.',
 };
 const TESTS: Words = {
   '': 'Must hold for an apply to be accepted.',

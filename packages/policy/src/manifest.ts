@@ -154,7 +154,7 @@ const ANY_NODE: NodesClause = { maxAge: '10m' };
 export const routingClause = z.strictObject({
   objective: z.enum(['latency', 'affinity']).optional(),
   retries: z.int().min(0).max(5).optional(),
-  midstream: z.literal('fail').optional(),
+  midstream: z.enum(['continue', 'fail']).optional(),
 });
 export type RoutingClause = z.infer<typeof routingClause>;
 

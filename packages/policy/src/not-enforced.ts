@@ -8,6 +8,4 @@ export const NOT_ENFORCED: Readonly<Record<'Subcloud' | 'Network', ReadonlySet<s
 };
 
 /** Values that the format defines and this build does not enforce, by path. */
-export const VALUES_NOT_ENFORCED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
-  ['spec.routing.midstream', new Set(['continue'])],
-]);
+export const VALUES_NOT_ENFORCED: ReadonlyMap<string, ReadonlySet<string>> = new Map();

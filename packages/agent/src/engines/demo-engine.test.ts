@@ -25,7 +25,7 @@ test.skipIf(!installed)('the real demo engine is found with its model and its co
   });
   await fleet.use([{ url: `http://${host}:${port}`, models: {} }]);
   expect(fleet.facts()).toEqual([
-    { id: 'subcloud-demo', digest: null, quantization: null, modalities: null, contextLength: 1024 },
-    { id: 'subcloud-demo-embedding', digest: null, quantization: null, modalities: null, contextLength: null },
+    { id: 'subcloud-demo', digest: null, quantization: null, modalities: ['text'], contextLength: 1024 },
+    { id: 'subcloud-demo-embedding', digest: null, quantization: null, modalities: ['embedding'], contextLength: null },
   ]);
 });

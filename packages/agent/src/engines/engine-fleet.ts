@@ -26,8 +26,11 @@ export interface EngineFleet {
   facts(): readonly ModelFact[];
   /** Of those engines that say something of it. */
   loads(): readonly EngineLoad[];
-  /** The engine with the fewest requests of ours among those that have the model. */
-  pick(model: string): PickedEngine | undefined;
+  /**
+   * The engine with the fewest requests of ours among those that have the model; `mustContinue`: of those that can go on
+   * with an answer.
+   */
+  pick(model: string, mustContinue?: boolean): PickedEngine | undefined;
   /**
    * Replaces engines whose description changed; the others, and their requests, stay. New ones are looked at before old
    * ones go, so that giving a model another name does not take the others away for a moment. Resolves then.
@@ -67,14 +70,14 @@ export function createEngineFleet(options: { readonly clock: Clock; readonly log
       [...engines.values()].flatMap(({ load, models }) =>
         load === undefined || models.size === 0 ? [] : [{ ...load, models: [...models.keys()] }],
       ),
-    pick(model) {
+    pick(model, mustContinue = false) {
       let best: PickedEngine | undefined;
       const all = [...engines.values()];
       const first = all.length === 0 ? 0 : picks++ % all.length;
       for (let step = 0; step < all.length; step++) {
         const engine = all[(first + step) % all.length];
         const name = engine?.models.get(model);
-        if (engine === undefined || name === undefined) continue;
+        if (engine === undefined || name === undefined || (mustContinue && !engine.continues)) continue;
         if (best === undefined || engine.inFlight < best.engine.inFlight) best = { engine, name };
       }
       return best;

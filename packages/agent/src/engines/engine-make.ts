@@ -26,6 +26,11 @@ export type Ask = (path: string, question?: { readonly body: unknown }) => Promi
 
 export interface EngineMake {
   readonly name: string;
+  /**
+   * It goes on with an assistant's message at the end of a conversation, exactly where that ends, when it is asked with
+   * `continue_final_message: true` and `add_generation_prompt: false`.
+   */
+  readonly continues?: true;
   /** Whether the list alone looks like this make, so that the right one is asked first. */
   looksLike(listed: readonly ListedModel[]): boolean;
   /** Undefined: what answers is not this make. */

@@ -11,6 +11,8 @@ export interface Engine {
   readonly traits: ReadonlyMap<string, ModelTraits>;
   /** What it says of its own load; undefined where it says nothing. */
   readonly load: OwnLoad | undefined;
+  /** It goes on with an assistant's message where that ends. */
+  readonly continues: boolean;
   /** Requests that it is answering for us now. */
   inFlight: number;
   /** Passes one inference request on. `path` is one of the contract's. */

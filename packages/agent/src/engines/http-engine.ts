@@ -125,6 +125,9 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     get load() {
       return loads.load;
     },
+    get continues() {
+      return spec.continues ?? reader.continues;
+    },
     get models() {
       return models;
     },

@@ -8,6 +8,7 @@ import { quantizationOf } from './quantization-names.ts';
 
 export const sglang: EngineMake = {
   name: 'SGLang',
+  continues: true,
   looksLike: (listed) => ownedBy(listed, 'sglang'),
   async read(listed, ask) {
     const model = await askEither(ask, 'model_info');

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '@subcloud/kit/clock';
 import type { Ask, EngineMake, EngineReading, ListedModel } from './engine-make.ts';
+import { demoEngine } from './demo-engine.ts';
 import { llamaCpp } from './llama-cpp.ts';
 import { lmStudio } from './lm-studio.ts';
 import { createOllama } from './ollama.ts';
@@ -27,12 +28,14 @@ export type Question = (
 
 export interface EngineReader {
   readonly make: string;
+  /** Whether an answer can be continued there: see EngineMake. */
+  readonly continues: boolean;
   /** What is known of these models now: from the engine when it is time to ask, else as before. Never rejects. */
   read(listed: readonly ListedModel[]): Promise<EngineReading>;
 }
 
 export function createEngineReader({ ask, clock }: { readonly ask: Question; readonly clock: Clock }): EngineReader {
-  const makes: readonly EngineMake[] = [vllm, sglang, llamaCpp, createOllama(), tgi, lmStudio];
+  const makes: readonly EngineMake[] = [vllm, sglang, llamaCpp, createOllama(), tgi, lmStudio, demoEngine];
   let make = openAiCompatible;
   let last: EngineReading | undefined;
   let lastNames = '';
@@ -79,6 +82,9 @@ export function createEngineReader({ ask, clock }: { readonly ask: Question; rea
   return {
     get make() {
       return make.name;
+    },
+    get continues() {
+      return make.continues === true;
     },
     async read(listed) {
       const names = JSON.stringify(listed.map(({ id }) => id));

@@ -6,6 +6,7 @@ import { type EngineMake, type ListedModel, UNKNOWN_TRAITS, isRecord, ownedBy, t
 
 export const vllm: EngineMake = {
   name: 'vLLM',
+  continues: true,
   looksLike: (listed) => ownedBy(listed, 'vllm'),
   async read(listed, ask) {
     if (!ownedBy(listed, 'vllm')) return undefined;

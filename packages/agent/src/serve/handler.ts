@@ -12,7 +12,7 @@ import type { LiveSettings } from '../settings.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 import type { Admission } from './admission.ts';
 import { type HeldBody, readBody } from './read-body.ts';
-import { LockRefusal, refuse } from './refusal.ts';
+import { CannotContinue, LockRefusal, refuse } from './refusal.ts';
 import { relay } from './relay.ts';
 import { checkBody, withEngineName } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -91,7 +91,8 @@ function place({ pool }: RequestHead, { refusing, admission, settings }: ServeCo
 }
 
 function pickEngine(head: RequestHead, { engines }: ServeContext): ReturnType<EngineFleet['pick']> & object {
-  const picked = engines.pick(head.model);
+  const picked = engines.pick(head.model, head.continues);
+  if (picked === undefined && head.continues && engines.pick(head.model) !== undefined) throw new CannotContinue();
   if (picked === undefined) throw new AppError('upstream.failed', { message: 'No engine of this node has the model.' });
   return picked;
 }

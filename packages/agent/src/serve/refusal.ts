@@ -1,13 +1,20 @@
 /** What the agent answers by itself: the one error envelope, and on a 421 the document that it judged by. */
 import type { ServerHttp2Stream } from 'node:http2';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
-import { LINK_ENGINE_ENDED, LINK_HEADERS, LINK_REFUSED_STATUS } from '@subcloud/contract/link';
+import { LINK_CANNOT_CONTINUE, LINK_ENGINE_ENDED, LINK_HEADERS, LINK_REFUSED_STATUS } from '@subcloud/contract/link';
 import { isDeadConnection } from '../engines/engine.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 
 /** The second lock holds: status 421. Never leaves the gateway as such, which tries another node or says so. */
 export class LockRefusal extends Error {
   override readonly name = 'LockRefusal';
+}
+
+/** None of this node's engines can go on with an answer that another one began. */
+export class CannotContinue extends AppError {
+  constructor() {
+    super('upstream.failed', { message: 'No engine of this node can go on with an answer.' });
+  }
 }
 
 /** Answers with `error` where no answer has begun; else breaks the stream, so that no half answer passes for a whole one. */
@@ -25,6 +32,7 @@ export function refuse(stream: ServerHttp2Stream, error: AppError | LockRefusal,
     'content-type': 'application/json',
     'content-length': body.byteLength,
     ...(locked ? { [LINK_HEADERS.document]: positionText(document) } : {}),
+    ...(error instanceof CannotContinue ? { [LINK_HEADERS.continues]: LINK_CANNOT_CONTINUE } : {}),
     ...(isDeadConnection(shown.cause) ? { [LINK_HEADERS.engine]: LINK_ENGINE_ENDED } : {}),
     ...(shown.retryAfterS === null ? {} : { 'retry-after': String(shown.retryAfterS) }),
   });

@@ -8,6 +8,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Dispatcher } from 'undici';
+import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
 import { isRefusedConnection } from '../engines/engine.ts';
 import type { PickedEngine } from '../engines/engine-fleet.ts';
 import { breakOff } from './refusal.ts';
@@ -22,6 +23,7 @@ export interface RelayRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  readonly continues: boolean;
   /** Network id, which the answer must carry. */
   readonly model: string;
 }
@@ -97,6 +99,7 @@ export function relay(
         const form = picked.name === request.model ? undefined : rewrittenForm(text(headers['content-type']));
         if (form !== undefined) rewrite = createModelRewriter(form, request.model);
         const answer: Record<string, string | number> = { ':status': status };
+        if (request.continues) answer[LINK_HEADERS.continues] = LINK_CONTINUES;
         for (const name of RESPONSE_HEADERS) {
           const value = text(headers[name]);
           if (value !== undefined && !(name === 'content-length' && rewrite !== undefined)) answer[name] = value;

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
 import { FORWARDED_PATHS, REQUEST_HEADERS } from '@subcloud/contract/inference';
-import { LINK_HEADERS } from '@subcloud/contract/link';
+import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
 
 export interface RequestHead {
   readonly path: string;
@@ -12,6 +12,8 @@ export interface RequestHead {
   /** Of the table that the gateway picked by. */
   readonly tableVersion: number;
   readonly requestId: string;
+  /** It goes on with an answer that another engine began: only one that can do that may have it. */
+  readonly continues: boolean;
   /** What of the headers an engine may see. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -38,8 +40,15 @@ export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
     model: label(headers, LINK_HEADERS.model),
     tableVersion: Number(table),
     requestId: label(headers, LINK_HEADERS.request),
+    continues: isContinuation(headers[LINK_HEADERS.continues]),
     headers: forwarded,
   };
+}
+
+/** A question in words that are not known is not taken for another one. */
+function isContinuation(value: unknown): boolean {
+  if (value === undefined || value === LINK_CONTINUES) return value !== undefined;
+  throw new AppError('client.invalid_request', { param: LINK_HEADERS.continues });
 }
 
 function label(headers: IncomingHttpHeaders, name: string): string {

@@ -30,7 +30,9 @@ export function addRequestExplain(parent: Command, cli: Cli): void {
               attempt.node,
               attempt.by ?? '',
               attempt.considered.map(({ node, inFlight }) => `${node}: ${inFlight} in flight`).join(', '),
-              attempt.outcome,
+              attempt.continuesAfterBytes === undefined
+                ? attempt.outcome
+                : `${attempt.outcome} (went on after ${attempt.continuesAfterBytes} bytes of text)`,
               `${Math.round(attempt.startedAfterMs)} ms`,
               `${Math.round(attempt.endedAfterMs)} ms`,
             ]),

@@ -256,6 +256,8 @@ export interface Schema {
     pool: string;
     model: string;
     node_id: string;
+    /** Nodes that answered parts of it before; null: none. */
+    continued_from: string[] | null;
     prompt_tokens: number;
     completion_tokens: number;
     estimated: boolean;

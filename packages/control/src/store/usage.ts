@@ -2,7 +2,7 @@
 import type { DecisionsRequest, UsageRequest, UsageResponse } from '@subcloud/contract/watch';
 import type { Database } from './database.ts';
 
-/** Rows in one statement: 14 parameters each, well below PostgreSQL's 65,535. */
+/** Rows in one statement: 15 parameters each, well below PostgreSQL's 65,535. */
 const BATCH = 1_000;
 
 export async function storeUsage(db: Database, { gateway, records: given }: UsageRequest): Promise<UsageResponse> {
@@ -28,6 +28,7 @@ export async function storeUsage(db: Database, { gateway, records: given }: Usag
             pool: record.pool,
             model: record.model,
             node_id: record.node,
+            continued_from: record.continuedFrom ?? null,
             prompt_tokens: record.promptTokens,
             completion_tokens: record.completionTokens,
             estimated: record.estimated,

@@ -13,7 +13,10 @@ export function account(
   status: number,
   taken: TakenLimits,
 ): Promise<boolean> {
-  const { admission, picked, answer, outcome } = served;
+  const { admission, picked, answer, outcome, continuedFrom } = served;
+  const { node } = picked.chosen.member;
+  // The last one that broke off may be the one that is named already.
+  const earlier = [...new Set(continuedFrom)].filter((id) => id !== node);
   const tokens = answer.tokens(outcome.kind === 'answered');
   taken.usedTokens = tokens.promptTokens + tokens.completionTokens;
   return new Promise((resolve) => {
@@ -25,7 +28,8 @@ export function account(
         credential: admission.credential.id,
         pool: admission.pool.name,
         model,
-        node: picked.chosen.member.node,
+        node,
+        ...(earlier.length === 0 ? {} : { continuedFrom: earlier }),
         promptTokens: tokens.promptTokens,
         completionTokens: tokens.completionTokens,
         estimated: tokens.estimated,

@@ -10,6 +10,7 @@ import type { ServerResponse } from 'node:http';
 import { RESPONSE_HEADERS, SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { estimateTokens } from '../usage/estimate.ts';
 import type { TokenCounts } from '../usage/token-counts.ts';
+import type { SentText } from '../continuation/sent-text.ts';
 import { JsonRelay } from './json-relay.ts';
 import { SseRelay } from './sse-relay.ts';
 import { type TurnTask, atEndOfTurn } from './turn-end.ts';
@@ -28,6 +29,11 @@ export class Answer implements TurnTask {
   readonly #hidesUsage: boolean;
   readonly #promptBytes: number;
   #relay: SseRelay | JsonRelay | undefined;
+  /** Of nodes that broke off, before the one that answers now. */
+  #textEventsBefore = 0;
+  #textBytesBefore = 0;
+  /** What has gone out, where another node may go on from there. */
+  sent: SentText | undefined;
   /** Of this turn, not yet written. */
   #pending: Buffer[] = [];
   /** Status of the answer; undefined until it has begun. */
@@ -63,9 +69,32 @@ export class Answer implements TurnTask {
     this.status = status;
     const length = events ? undefined : headers['content-length'];
     this.#relay = events
-      ? new SseRelay(this.#hidesUsage)
+      ? new SseRelay(this.#hidesUsage, this.sent)
       : new JsonRelay(length === undefined ? undefined : Number(length));
     this.#response.writeHead(status, headers);
+  }
+
+  /** Another node goes on with a stream that broke: what of an event was held is forgotten, it never went out. */
+  resume(again: string): void {
+    const relay = this.#relay;
+    if (!(relay instanceof SseRelay) || this.sent === undefined) return;
+    this.#textEventsBefore += relay.textEvents;
+    this.#textBytesBefore += relay.textBytes;
+    this.sent.resume(again);
+    this.#relay = new SseRelay(this.#hidesUsage, this.sent);
+  }
+
+  /** Ends a stream for a node that is gone and had nothing left to say but its end. */
+  end(finish: 'length' | undefined): void {
+    const relay = this.#relay;
+    if (!(relay instanceof SseRelay)) return;
+    const owesUsage = !this.#hidesUsage && relay.counts === undefined;
+    relay.end = this.sent?.ending(finish, owesUsage ? this.tokens(false) : undefined);
+  }
+
+  /** The node's answer is no use from here on. */
+  get failed(): boolean {
+    return this.#relay instanceof SseRelay && this.#relay.failed;
   }
 
   push(chunk: Buffer): void {
@@ -123,7 +152,8 @@ export class Answer implements TurnTask {
   get saidSomething(): boolean {
     const relay = this.#relay;
     if (relay === undefined) return false;
-    if (relay instanceof SseRelay) return relay.textEvents > 0 || (relay.counts?.completionTokens ?? 0) > 0;
+    if (relay instanceof SseRelay)
+      return this.#textEventsBefore + relay.textEvents > 0 || (relay.counts?.completionTokens ?? 0) > 0;
     return (relay.counts()?.completionTokens ?? relay.textBytes()) > 0;
   }
 
@@ -131,10 +161,16 @@ export class Answer implements TurnTask {
   tokens(whole: boolean): CountedTokens {
     const relay = this.#relay;
     const counts = relay instanceof SseRelay ? relay.counts : whole ? relay?.counts() : undefined;
-    if (whole && counts !== undefined) return { ...counts, estimated: false };
-    const promptTokens = counts?.promptTokens ?? estimateTokens(this.#promptBytes);
+    // The engine that went on counts what was said before it as its prompt: the sum is right, the parts are estimated.
+    const before = Math.min(this.sent?.eventsBefore ?? 0, counts?.promptTokens ?? 0);
+    if (whole && counts !== undefined) {
+      const [promptTokens, completionTokens] = [counts.promptTokens - before, counts.completionTokens + before];
+      return { promptTokens, completionTokens, estimated: before > 0 };
+    }
+    const promptTokens = counts === undefined ? estimateTokens(this.#promptBytes) : counts.promptTokens - before;
     if (relay instanceof SseRelay) {
-      const completionTokens = Math.max(relay.textEvents, estimateTokens(relay.textBytes));
+      const [events, bytes] = [this.#textEventsBefore + relay.textEvents, this.#textBytesBefore + relay.textBytes];
+      const completionTokens = Math.max(events, estimateTokens(bytes));
       return { promptTokens, completionTokens, estimated: true };
     }
     return { promptTokens, completionTokens: estimateTokens(relay?.textBytes() ?? 0), estimated: true };

@@ -15,6 +15,8 @@ import type { Answer } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
 import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
 
+/** The node answered with something else than the rest of the answer that was begun. */
+export const CANNOT_CONTINUE = 'cannot continue';
 const MAX_REFUSAL_BYTES = 262_144;
 /** An answer that is whole may leave its stream open this long. */
 const LINGER_MS = 2_000;
@@ -55,6 +57,8 @@ export interface AttemptInput {
   readonly cut: Cancellation;
   /** The first byte is here: begin the answer. */
   readonly onFirstByte: (status: number, headers: IncomingHttpHeaders) => void;
+  /** Of a try that goes on with an answer: whether what comes is the rest of it. False: it is not relayed. */
+  readonly continues?: ((headers: IncomingHttpHeaders) => boolean) | undefined;
   /** The node is alive: move the request's deadline on. */
   readonly onProgress: () => void;
 }
@@ -94,6 +98,8 @@ class Attempt {
   readonly #resolve: (outcome: AttemptOutcome) => void;
   #stream: ClientHttp2Stream | undefined;
   #settled = false;
+  /** This node's first byte is here. */
+  #begun = false;
   #head: IncomingHttpHeaders | undefined;
   #verdict: NodeVerdict = 'fault';
   /** Bytes that came before the head; see received(). */
@@ -150,9 +156,10 @@ class Attempt {
     const { answer } = this.#input;
     this.#input.onProgress();
     if (this.#verdict !== 'answer') return this.#hold(chunk);
-    if (!answer.begun) this.#begin();
+    if (!this.#begun && !this.#begin()) return;
     answer.push(chunk);
-    if (answer.hasEnd) this.#answered();
+    if (answer.failed) this.#useless();
+    else if (answer.hasEnd) this.#answered();
   }
 
   ended(): void {
@@ -162,16 +169,14 @@ class Attempt {
     if (this.#verdict !== 'answer') return this.#refused();
     // An empty body ends properly only where the stream did; a reset shows up as its code.
     if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.broke();
-    if (!answer.begun) this.#begin();
+    if (!this.#begun && !this.#begin()) return;
     this.#settle(answer.complete ? { kind: 'answered' } : this.#interrupted());
   }
 
   broke(): void {
     if (this.#settled) return;
     this.#settle(
-      this.#input.answer.begun
-        ? this.#interrupted()
-        : { kind: 'failed', reason: this.#cutOff ? 'withdrawn' : 'link broke' },
+      this.#begun ? this.#interrupted() : { kind: 'failed', reason: this.#cutOff ? 'withdrawn' : 'link broke' },
     );
   }
 
@@ -199,9 +204,22 @@ class Attempt {
     this.#settle({ kind: 'aborted', reason });
   };
 
-  #begin(): void {
+  #begin(): boolean {
     const head = this.#head ?? {};
+    if (this.#input.continues?.(head) === false) {
+      this.#giveUp();
+      this.#settle({ kind: 'failed', reason: CANNOT_CONTINUE });
+      return false;
+    }
+    this.#begun = true;
     this.#input.onFirstByte(Number(head[':status']), head);
+    return true;
+  }
+
+  /** The engine said that it failed, or what it says is not the rest of the answer. */
+  #useless(): void {
+    this.#giveUp();
+    this.#settle(this.#interrupted());
   }
 
   readonly #pause = (): void => {

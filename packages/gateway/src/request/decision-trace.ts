@@ -6,6 +6,8 @@ import type { RequestIdentity } from './identify.ts';
 
 type AttemptRecord = DecisionRecord['attempts'][number];
 
+const MAX_OUTCOME_CHARS = 64;
+
 export class DecisionTrace {
   readonly #identity: RequestIdentity;
   readonly #attempts: AttemptRecord[] = [];
@@ -40,6 +42,19 @@ export class DecisionTrace {
       startedAfterMs: startedMs - this.#identity.startedMs,
       endedAfterMs: endedMs - this.#identity.startedMs,
     });
+  }
+
+  /** The last attempt went on with an answer of which so much text had been sent. */
+  continued(afterBytes: number): void {
+    const last = this.#attempts.pop();
+    if (last !== undefined) this.#attempts.push({ ...last, continuesAfterBytes: afterBytes });
+  }
+
+  /** Nobody was asked to go on after the last attempt, and why. */
+  notContinued(reason: string): void {
+    const last = this.#attempts.pop();
+    if (last === undefined) return;
+    this.#attempts.push({ ...last, outcome: `${last.outcome}, not continued: ${reason}`.slice(0, MAX_OUTCOME_CHARS) });
   }
 
   record(outcome: string, status: number, endedMs: number): DecisionRecord {

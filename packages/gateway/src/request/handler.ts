@@ -48,6 +48,7 @@ export async function handleInference(
   let headers = identityHeaders(identity);
   let held: HeldBody | undefined;
   const taken = noLimits();
+  let sent: Served['answer']['sent'];
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
@@ -68,6 +69,7 @@ export async function handleInference(
     if (deps.journal.refuses()) throw new AppError('platform.usage_not_writable', { retryAfterS: 1 });
     const input = { identity, caller, taken, poolId, path, accept, held, scanned, response, active, trace };
     const served = await serve(deps, input);
+    sent = served.answer.sent;
     refuseUnsupported(path, served);
     await conclude(deps, identity, response, served, { trace, taken });
   } catch (error) {
@@ -81,6 +83,7 @@ export async function handleInference(
   } finally {
     if (taken.ticket !== undefined) deps.limiter.settle(taken.ticket, taken.usedTokens, deps.clock.monotonicMs());
     held?.release();
+    sent?.release();
     deps.active.remove(active);
   }
 }

@@ -33,7 +33,7 @@ export interface ScannedBody {
 }
 
 /** Bytes that are put in the place of others. */
-interface Edit {
+export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly bytes: Buffer;
@@ -106,10 +106,16 @@ function removalOf(bytes: Buffer, { keyStart, end }: ScannedValue): Edit {
 
 /** The same body for the network id that an alias stands for. */
 export function withModel(scanned: ScannedBody, model: string): ScannedBody {
+  return withEdits({ ...scanned, model }, []);
+}
+
+/** The same body with more of it changed; `more` overlaps nothing that is changed already. */
+export function withEdits(scanned: ScannedBody, more: readonly Edit[]): ScannedBody {
   const { bytes, edits, model: named } = scanned.source;
   const { start, end } = named;
-  const edit = { start, end, bytes: Buffer.from(JSON.stringify(model)) };
-  return { ...scanned, model, ...piecesOf({ bytes, edits: [...edits, edit] }) };
+  const isNamed = named.string === scanned.model;
+  const model = isNamed ? [] : [{ start, end, bytes: Buffer.from(JSON.stringify(scanned.model)) }];
+  return { ...scanned, ...piecesOf({ bytes, edits: [...more, ...edits, ...model] }) };
 }
 
 function piecesOf(source: Pick<ScannedBody['source'], 'bytes' | 'edits'>): Pick<ScannedBody, 'pieces' | 'byteLength'> {

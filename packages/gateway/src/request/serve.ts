@@ -1,5 +1,6 @@
 /**
- * Picks a node and dispatches to it; before the first byte, at most so many more as the pool's revision says. Lease, credential, access and
+ * Picks a node and dispatches to it; before the first byte, at most so many more as the pool's revision says. After it
+ * the same loop goes on with a broken stream where the pool wants that (../continuation). Lease, credential, access and
  * membership are asked again at every pick, on the table of that moment, and nothing is awaited between that and the
  * dispatch.
  */
@@ -25,7 +26,15 @@ import { answerHeaders } from './answer-headers.ts';
 import { Cancellation } from './cancellation.ts';
 import type { DecisionTrace } from './decision-trace.ts';
 import type { RequestIdentity } from './identify.ts';
-import { endedEngine, judgeOutcome } from './judge-outcome.ts';
+import {
+  type Continued,
+  MAX_UNABLE_NODES,
+  continuesHeaders,
+  goOn,
+  isRest,
+  keepSentText,
+} from '../continuation/midstream.ts';
+import { cannotContinue, endedEngine, judgeOutcome } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
@@ -66,33 +75,46 @@ export interface Served {
   readonly answer: Answer;
   readonly outcome: Exclude<AttemptOutcome, { kind: 'failed' }>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Nodes that answered parts of it before the one that was picked last. */
+  readonly continuedFrom: readonly string[];
 }
 
 /** Throws AppError where nothing was sent yet and nothing will be. */
 export async function serve(deps: RequestDeps, input: ServeInput): Promise<Served> {
-  const { active } = input;
+  const { active, path } = input;
   let { scanned } = input;
   const tried: string[] = [];
   const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.byteLength });
   const mayRetry = scanned.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
+  /** Of the node that broke off last. */
+  let broken: Served | undefined;
+  let continued: Continued | undefined;
+  const continuedFrom: string[] = [];
   let ended = 0;
+  let unable = 0;
   active.timeout = nodeTimeout;
   for (;;) {
-    const { admission, picked, model } = choose(deps, input, tried) ?? {};
-    if (admission === undefined || picked === undefined || model === undefined) break;
+    const chosen = chooseOrEnd(deps, input, tried, broken);
+    if (chosen === undefined) break;
+    if ('outcome' in chosen) return chosen;
+    const { admission, picked, model } = chosen;
+    const { node } = picked.chosen.member;
     if (model !== scanned.model) scanned = withModel(input.scanned, model);
+    if (broken === undefined) answer.sent = keepSentText(admission.pool, path, scanned, deps.budget);
     const cut = new Cancellation();
-    active.dispatched = { pool: admission.pool.name, node: picked.chosen.member.node, cut };
+    active.dispatched = { pool: admission.pool.name, node, cut };
     const startedMs = deps.clock.monotonicMs();
     const { link } = picked.chosen;
     const tries = new TriedNode(link.stats, model, scanned.stream, startedMs);
-    let headers: Record<string, string> = {};
+    const going = continued;
+    const body = going?.scanned ?? scanned;
+    let { headers } = broken ?? { headers: {} };
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
     const outcome = await attempt({
       link,
-      headers: nodeHeaders({ ...input, scanned }, admission, picked),
-      body: scanned.pieces,
+      headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked), ...continuesHeaders(going) },
+      body: body.pieces,
       response: input.response,
       answer,
       clock: deps.clock,
@@ -101,10 +123,12 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       onProgress: () => {
         active.deadlineMs = deps.clock.monotonicMs() + IDLE_TIMEOUT_MS;
       },
+      continues: going === undefined ? undefined : (head) => isRest(going, head),
       onFirstByte: (status, engine) => {
-        input.held.release();
         const nowMs = deps.clock.monotonicMs();
         tries.firstByte(nowMs);
+        if (going !== undefined) return answer.resume(going.again);
+        if (answer.sent === undefined) input.held.release();
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
         const timing = { gatewayMs: startedMs - input.identity.startedMs, nodeMs: nowMs - startedMs };
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
@@ -114,25 +138,64 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     });
     active.dispatched = undefined;
     tries.ended(
-      judgeOutcome(outcome, link, !input.path.endsWith(GENERATING) || answer.saidSomething),
+      answer.sent?.diverged === true
+        ? 'unjudged'
+        : judgeOutcome(outcome, link, !path.endsWith(GENERATING) || answer.saidSomething),
       deps.clock.monotonicMs(),
     );
     const { version } = admission.table;
     input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
+    if (going !== undefined) input.trace.continued(answer.sent?.bytesBefore ?? 0);
     if (outcome.kind === 'refused') {
       if (outcome.verdict === 'lock') reportLock(deps, { ...input, scanned }, admission, picked, outcome);
-      headers = { ...answerHeaders(input.identity, admission.pool, picked.chosen.member), ...input.taken.headers };
-      const served = { admission, picked, model, answer, outcome, headers };
-      if (outcome.verdict === 'pass') return served;
-      if (outcome.verdict === 'retry') refused = served;
-    } else if (outcome.kind !== 'failed') return { admission, picked, model, answer, outcome, headers };
-    tried.push(picked.chosen.member.node);
+      if (broken === undefined) {
+        headers = { ...answerHeaders(input.identity, admission.pool, picked.chosen.member), ...input.taken.headers };
+        const served = { admission, picked, model, answer, outcome, headers, continuedFrom };
+        if (outcome.verdict === 'pass') return served;
+        if (outcome.verdict === 'retry') refused = served;
+      }
+    } else if (outcome.kind !== 'failed') {
+      const served = { admission, picked, model, answer, outcome, headers, continuedFrom };
+      if (outcome.kind !== 'interrupted' || outcome.cut || answer.sent === undefined) return served;
+      broken = served;
+    }
+    tried.push(node);
+    if (cannotContinue(outcome) && (unable += 1) <= MAX_UNABLE_NODES) continue;
     if (endedEngine(outcome)) ended += 1;
-    if (ended >= MAX_ENDED_ENGINES) throw new AppError('upstream.suspect_request');
-    if (!mayRetry || tried.length > (admission.pool.routing?.retries ?? MAX_RETRIES)) break;
+    if (ended >= MAX_ENDED_ENGINES) return endOrThrow(broken, new AppError('upstream.suspect_request'));
+    if (!mayRetry || tried.length - unable > (admission.pool.routing?.retries ?? MAX_RETRIES)) break;
+    if (outcome.kind !== 'interrupted' || broken === undefined || answer.sent === undefined) continue;
+    const next = await goOn(answer, answer.sent, scanned, path);
+    if (next === undefined) return { ...broken, outcome: { kind: 'answered' } };
+    if (next.kind === 'refused') {
+      input.trace.notContinued(next.reason);
+      return broken;
+    }
+    continued = next;
+    continuedFrom.push(node);
   }
+  if (broken !== undefined) return broken;
   if (refused !== undefined) return refused;
   throw new AppError('upstream.failed');
+}
+
+/** What of an answer went out stays out: it then ends visibly broken, with this reason. */
+function endOrThrow(broken: Served | undefined, reason: AppError): Served {
+  if (broken === undefined) throw reason;
+  return { ...broken, outcome: { kind: 'aborted', reason } };
+}
+
+function chooseOrEnd(
+  deps: RequestDeps,
+  input: ServeInput,
+  tried: readonly string[],
+  broken: Served | undefined,
+): ReturnType<typeof choose> | Served {
+  try {
+    return choose(deps, input, tried);
+  } catch (error) {
+    return endOrThrow(broken, AppError.from(error));
+  }
 }
 
 function nodeTimeout(): AppError {

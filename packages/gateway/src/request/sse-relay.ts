@@ -10,6 +10,7 @@
  */
 import { type TextPlace, textBytes, textBytesAt, textPlace } from '../usage/estimate.ts';
 import { type TokenCounts, findUsage, readUsage } from '../usage/token-counts.ts';
+import type { SentText } from '../continuation/sent-text.ts';
 
 const MAX_HELD_BYTES = 32_768;
 const NEWLINE = 0x0a;
@@ -19,6 +20,9 @@ const DONE_TIGHT = Buffer.from('data:[DONE]');
 
 export class SseRelay {
   readonly #hidesUsage: boolean;
+  readonly #sent: SentText | undefined;
+  /** The engine's answer is no use from here on, by its own word or by what it says. */
+  failed = false;
   #held: Buffer | undefined;
   /** A part of the open event has gone out already. */
   #midEvent = false;
@@ -32,14 +36,15 @@ export class SseRelay {
   textBytes = 0;
   textEvents = 0;
 
-  /** `hidesUsage`: the caller did not ask for the usage event. */
-  constructor(hidesUsage: boolean) {
+  /** `hidesUsage`: the caller did not ask for the usage event. `sent`: each event passes it on its way. */
+  constructor(hidesUsage: boolean, sent?: SentText) {
     this.#hidesUsage = hidesUsage;
+    this.#sent = sent;
   }
 
   /** What of this chunk (and of what was held before) goes to the caller now, in order. */
   push(chunk: Buffer): readonly Buffer[] {
-    if (this.end !== undefined) return [];
+    if (this.end !== undefined || this.failed) return [];
     const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
     const rescanFrom = this.#held === undefined ? 0 : Math.max(0, this.#held.byteLength - 3);
     this.#held = undefined;
@@ -48,11 +53,18 @@ export class SseRelay {
     let pieceStart = 0;
     let start = 0;
     for (let end = eventEnd(bytes, rescanFrom); end !== -1; end = eventEnd(bytes, start)) {
-      const kind = this.#read(bytes, start, end);
+      const read = this.#read(bytes, start, end);
+      const passed = read === 'relay' ? this.#sent?.pass(bytes.subarray(start, end)) : undefined;
+      const kind = read === 'relay' && this.#sent !== undefined ? 'replace' : read;
       if (kind !== 'relay') {
         if (start > pieceStart) out.push(bytes.subarray(pieceStart, start));
         pieceStart = end;
       }
+      if (passed === 'stop') {
+        this.failed = true;
+        return out;
+      }
+      if (passed !== undefined) out.push(passed);
       if (kind === 'end') {
         this.end = bytes.subarray(start, end);
         return out;
@@ -80,6 +92,7 @@ export class SseRelay {
   #hold(open: Buffer, out: Buffer[]): void {
     if (open.byteLength <= MAX_HELD_BYTES && !this.#midEvent) this.#held = open;
     else {
+      this.#sent?.spoil('an event of unusual size');
       this.#midEvent = true;
       this.textBytes += open.byteLength;
       out.push(open);
