@@ -6,7 +6,8 @@ import { absenceCounts } from './membership/absence.ts';
 import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
 import { drainedOf } from './compile/desired.ts';
 import type { Exclusions } from './membership/exclusions.ts';
-import { type ReconcileResult, type Share, type Verdict, reconcileNode } from './membership/reconcile.ts';
+import { type ReconcileResult, type Share, reconcileNode } from './membership/reconcile.ts';
+import { SubcloudList } from './membership/subcloud-list.ts';
 import type { PassContext, Scope } from './pass.ts';
 import { slices } from './slices.ts';
 import { saveMemberships } from './store/save.ts';
@@ -16,7 +17,6 @@ import { factsOf } from './world/facts-of.ts';
 import { isolationRules, noteShare, shareLimit } from './world/isolation-rules.ts';
 import type { Admitted, NodeRecord, World } from './world/world.ts';
 
-type Verdicts = ReadonlyMap<string, Verdict>;
 /** What a pass keeps of a decided node until it is stored. The verdicts of a whole fleet at once would fill the memory. */
 interface Decided {
   readonly node: NodeRecord;
@@ -39,8 +39,10 @@ export async function decideDue(
 ): Promise<ReadonlySet<string>> {
   const { db, world } = context;
   const decided = new Map<string, Decided>();
+  // No change comes between two nodes of a pass, so they are all decided against the same Subclouds.
+  const subclouds = new SubcloudList(world.subclouds.values());
   await decideAll(context, due, decided, (id, scope, mayTake) => {
-    const decision = decide(context, exclusions, { id, scope, nowMs, mayTake });
+    const decision = decide(context, exclusions, { id, scope, nowMs, mayTake, subclouds });
     if (decision !== undefined) decided.set(id, decision);
   });
   const changes = [...decided].flatMap(([node, decision]) => decision.changes.map((change) => ({ ...change, node })));
@@ -62,28 +64,34 @@ interface Decision {
   readonly nowMs: number;
   /** A place in the share is free for this node. */
   readonly mayTake: boolean;
+  readonly subclouds: SubcloudList;
 }
 
 function decide(context: PassContext, exclusions: Exclusions, decision: Decision): Decided | undefined {
   const { world, startedAtMs } = context;
-  const { id, scope, nowMs, mayTake } = decision;
+  const { id, scope, nowMs, mayTake, subclouds } = decision;
   const node = world.nodes.get(id);
   if (node === undefined) return undefined;
   const facts = factsOf(world, node);
   // Who waits for a place is decided whole: which of its Subclouds wants it may not be in the scope.
   const isWhole = scope === 'all' || world.isolationShare.wants.has(id);
-  const { memberships, dueMs, verdicts, share, changes } = reconcileNode({
+  /** What is said of pairs that come to nothing is counted as it is said: kept, it would fill the memory. */
+  const admissions = new Map<string, readonly string[]>();
+  const { memberships, dueMs, share, changes } = reconcileNode({
     node: { id, operator: node.operator, consent: consentOf(world, node), facts, drained: drainedOf(node) },
     memberships: node.memberships,
     banned: bannedFrom(world, node),
-    subclouds: world.subclouds.values(),
+    subclouds,
+    judged(subcloud, { reason, decision: { models } }, next) {
+      if (next?.state === 'active') admissions.set(subcloud.id, models);
+      else exclusions.note(id, subcloud.name, reason === 'not invited' ? undefined : reason);
+    },
     ...(isWhole ? {} : { scope }),
     nowMs,
     absenceCounts: absenceCounts(world, startedAtMs, nowMs),
     isolation: isolationRules(world.subclouds, mayTake),
   });
-  exclusions.update(id, reasonsOf(world, memberships, verdicts));
-  const admitted = admittedOf(world, { node, memberships, facts, verdicts, nowMs });
+  const admitted = admittedOf(world, { node, memberships, facts, admissions, nowMs });
   return { node, memberships: changes.length === 0 ? node.memberships : memberships, changes, share, dueMs, admitted };
 }
 
@@ -128,13 +136,14 @@ function admittedOf(
     node,
     memberships,
     facts,
-    verdicts,
+    admissions,
     nowMs,
   }: {
     readonly node: NodeRecord;
     readonly memberships: ReconcileResult['memberships'];
     readonly facts: NodeFacts;
-    readonly verdicts: Verdicts;
+    /** Of active members that were decided just now. */
+    readonly admissions: ReadonlyMap<string, readonly string[]>;
     readonly nowMs: number;
   },
 ): ReadonlyMap<string, Admitted> {
@@ -142,26 +151,13 @@ function admittedOf(
   for (const [subcloudId, { state }] of memberships) {
     const subcloud = world.subclouds.get(subcloudId);
     if (state !== 'active' || subcloud === undefined) continue;
-    const decision = verdicts.get(subcloudId)?.decision;
-    const models = decision === undefined ? node.admitted.get(subcloudId)?.models : decision.models;
+    const decided = admissions.get(subcloudId);
+    const models = decided ?? node.admitted.get(subcloudId)?.models;
     if (models === undefined || models.length === 0) continue;
     admitted.set(subcloudId, {
-      models: decision === undefined ? models : [...models].sort(),
+      models: decided === undefined ? models : [...models].sort(),
       validUntil: earliestExpiryMs(facts, subcloud.policy.reads, nowMs),
     });
   }
   return admitted;
-}
-
-/** Why a node is no active member of the pools that were decided; undefined where it was not considered. */
-function* reasonsOf(
-  world: World,
-  memberships: ReconcileResult['memberships'],
-  verdicts: Verdicts,
-): Generator<readonly [string, string | undefined]> {
-  for (const [subcloudId, verdict] of verdicts) {
-    const subcloud = world.subclouds.get(subcloudId);
-    if (subcloud === undefined || memberships.get(subcloudId)?.state === 'active') continue;
-    yield [subcloud.name, verdict.reason === 'not invited' ? undefined : verdict.reason];
-  }
 }

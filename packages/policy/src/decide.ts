@@ -3,7 +3,7 @@
  * the fast form that the reconciler uses), explains, previews and runs the manifest's tests. Pure and total: it never
  * throws, and whatever it does not know or recognise it denies.
  */
-import type { ClauseName, ClauseResult, NodeClause } from './clauses/clause.ts';
+import { CLAUSES, type ClauseName, type ClauseResult, type NodeClause } from './clauses/clause.ts';
 import type { CompileContext } from './clauses/fact-clause.ts';
 import { type ModelPolicy, compileModels } from './clauses/model-clauses.ts';
 import {
@@ -107,12 +107,19 @@ export function admits(policy: CompiledPolicy, facts: NodeFacts, now: number): A
 
 function admitIndexed(policy: CompiledPolicy, facts: IndexedFacts, now: number): Admission {
   for (const clause of policy.nodeClauses) {
-    if (clause.admits(facts, now) !== 'pass') return { eligible: false, models: NO_MODELS, failing: clause.name };
+    if (clause.admits(facts, now) !== 'pass') return admitsNobody(clause.name);
   }
   const { models, failing } = policy.models.admits(facts, now);
-  return { eligible: failing === null, models, failing };
+  return failing === null ? { eligible: true, models, failing } : admitsNobody(failing);
 }
-const NO_MODELS: readonly string[] = [];
+
+/** Of a node that this clause keeps out. One object a clause: almost every pair of a large network comes to one of them. */
+export function admitsNobody(failing: ClauseName): Admission {
+  return REFUSED[failing];
+}
+const REFUSED = Object.fromEntries(
+  CLAUSES.map((failing) => [failing, Object.freeze({ eligible: false, models: Object.freeze([]), failing })]),
+) as unknown as Readonly<Record<ClauseName, Admission>>;
 
 /** The clause that is named when a node is counted out; null when it is eligible. */
 export function firstFailing(decision: Decision): ClauseName | null {

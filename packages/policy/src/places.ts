@@ -29,6 +29,8 @@ export type PlaceVerdict = 'yes' | 'no' | 'unknown';
 export interface CompiledPlaces {
   /** Total: a candidate that does not exist or contradicts itself is unknown. */
   contains(candidate: Place): PlaceVerdict;
+  /** Equal exactly for lists that come to the same set, whatever the names in them. */
+  readonly text: string;
   /** The domains that the lists name, by id; a manifest's effective hash covers their versions. */
   readonly domains: readonly { readonly name: string; readonly version: string }[];
 }
@@ -71,6 +73,7 @@ export function compilePlaces(
       if (!isSubdivisionOf(candidate.subdivision, candidate.country)) return 'unknown';
       return verdictOf(canonicalCode(candidate.subdivision), listed, at);
     },
+    text: [included, excluded].map((area) => (area === undefined ? 'anywhere' : areaText(area))).join(' except '),
     domains: [...new Set(named)].sort().map((name) => ({ name, version: registry.domains.get(name)?.version ?? '' })),
   };
 }
@@ -79,6 +82,10 @@ export function compilePlaces(
 interface Area {
   readonly members: ReadonlySet<string>;
   readonly unclear: ReadonlySet<string>;
+}
+
+function areaText({ members, unclear }: Area): string {
+  return `${[...members].sort().join(',')}?${[...unclear].sort().join(',')}`;
 }
 
 function readList(names: readonly string[], registry: PlaceRegistry): Area {

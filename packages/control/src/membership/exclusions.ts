@@ -9,6 +9,8 @@ export interface Exclusions {
    * not consider it. Pools that are not named stay as they are.
    */
   update(node: string, reasons: Iterable<readonly [pool: string, reason: string | null | undefined]>): void;
+  /** The same for one pool. */
+  note(node: string, pool: string, reason: string | null | undefined): void;
   /** The node is gone. */
   forget(node: string): void;
   /** The pool is gone. */
@@ -71,18 +73,20 @@ export function createExclusions(): Exclusions {
     if (pool !== undefined) changed.add(pool);
   };
 
+  const note: Exclusions['note'] = (node, pool, reason) => {
+    const code = reason === undefined ? NOT_CONSIDERED : reason === null ? MEMBER : codeOf(reason);
+    const slot = slotOf(pool);
+    const row = rowOf(node, slot);
+    const before = row[slot] ?? NOT_CONSIDERED;
+    if (before === code) return;
+    count(slot, before, -1);
+    count(slot, code, 1);
+    row[slot] = code;
+  };
   return {
+    note,
     update(node, entries) {
-      for (const [pool, reason] of entries) {
-        const code = reason === undefined ? NOT_CONSIDERED : reason === null ? MEMBER : codeOf(reason);
-        const slot = slotOf(pool);
-        const row = rowOf(node, slot);
-        const before = row[slot] ?? NOT_CONSIDERED;
-        if (before === code) continue;
-        count(slot, before, -1);
-        count(slot, code, 1);
-        row[slot] = code;
-      }
+      for (const [pool, reason] of entries) note(node, pool, reason);
     },
     forget(node) {
       byNode.get(node)?.forEach((code, slot) => count(slot, code, -1));

@@ -35,19 +35,15 @@ export function contenders(
 }
 
 /**
- * The one that has the node, or gets it as soon as it has left everything else; undefined: nobody. One that is leaving for
+ * `isElsewhere`: others, that are not exclusive, hold the node. The one that has the node, or gets it as soon as it has left everything else; undefined: nobody. One that is leaving for
  * want of the operator's yes still has it, but comes after those that have the yes.
  */
 export function claimant(
   input: ReconcileInput,
   contending: readonly SubcloudPolicy[],
-  others: readonly SubcloudPolicy[],
+  isElsewhere: boolean,
   { judge, next }: ClaimQuestions,
 ): SubcloudPolicy | undefined {
-  const isElsewhere = others.some(({ id }) => {
-    const stored = input.memberships.get(id);
-    return stored !== undefined && holds(stored);
-  });
   const able = contending.filter((subcloud) => {
     const stored = input.memberships.get(subcloud.id);
     const verdict = judge(subcloud, stored);

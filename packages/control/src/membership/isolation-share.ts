@@ -12,6 +12,7 @@ import {
   holds,
   isolates,
 } from './membership.ts';
+import type { SubcloudList } from './subcloud-list.ts';
 import { SHARE_TAKEN, nextMembership } from './next-membership.ts';
 
 /** `counts`: auto-join has taken the node out of other pools. `wants`: it would, if the share were not taken. */
@@ -19,7 +20,7 @@ export type Share = 'counts' | 'wants' | 'none';
 
 export function shareOf(
   input: ReconcileInput,
-  subclouds: readonly SubcloudPolicy[],
+  list: SubcloudList,
   /** As they become, while the Subclouds are settled one after the other. */
   memberships: ReadonlyMap<string, Membership>,
 ): {
@@ -30,11 +31,13 @@ export function shareOf(
   let wants = false;
   const takesItself = ({ name, owner, isolation: taken }: SubcloudPolicy): boolean =>
     owner !== null && owner !== node.operator && !consentsByName(node.consent, { name, owner, isolation: taken });
-  const isTaken = (subcloud: SubcloudPolicy): boolean => {
-    const membership = memberships.get(subcloud.id);
-    return isolates(subcloud) && membership !== undefined && holds(membership) && takesItself(subcloud);
+  const counts = (): boolean => {
+    for (const [id, membership] of memberships) {
+      const subcloud = list.sharing(id)?.subcloud;
+      if (subcloud !== undefined && isolates(subcloud) && holds(membership) && takesItself(subcloud)) return true;
+    }
+    return false;
   };
-  const counts = (): boolean => subclouds.some(isTaken);
 
   return {
     judged(subcloud, stored, verdict) {

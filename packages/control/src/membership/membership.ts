@@ -77,7 +77,7 @@ export interface NodeState {
 export interface ReconcileInput {
   readonly node: NodeState;
   readonly memberships: ReadonlyMap<string, Membership>;
-  /** All Subclouds that exist, and `global` as one of them (the one without an owner). */
+  /** All Subclouds that exist, and `global` as one of them (the one without an owner); best as a `SubcloudList`. */
   readonly subclouds: Iterable<SubcloudPolicy>;
   readonly nowMs: number;
   /** Ids of the Subclouds (and `global`) that the node or its operator is banned from; absent: none. */
@@ -92,6 +92,11 @@ export interface ReconcileInput {
   readonly absenceCounts: boolean;
   /** Absent: everybody may isolate, and as many nodes as permit it. */
   readonly isolation?: IsolationRules | undefined;
+  /**
+   * Told each verdict, with the membership that it comes to, instead of collecting them. What is said last of a Subcloud
+   * counts: it may be judged again in the light of what others come to.
+   */
+  readonly judged?: (subcloud: SubcloudPolicy, verdict: Verdict, next: Membership | null) => void;
 }
 
 export interface Verdict {

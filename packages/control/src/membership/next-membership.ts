@@ -33,6 +33,8 @@ export function nextMembership(
   stored: Membership | undefined,
   verdict: Verdict,
 ): Membership | null {
+  // By far most pairs of a large network: no member, and nobody asks.
+  if (stored === undefined && !verdict.asks && verdict.reason !== 'joined') return null;
   const { nowMs } = input;
   const cooldownMs = subcloud.cooldownMs ?? 0;
   const from = stored?.cooldownFromMs ?? null;

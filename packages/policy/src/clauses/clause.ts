@@ -40,6 +40,11 @@ export type Outcome = 'pass' | 'fail' | 'unknown';
 
 export interface NodeClause {
   readonly name: ClauseName;
+  /**
+   * Equal exactly for clauses whose outcome is the same for every node at every time: all that it depends on besides the
+   * facts stands in it. Many Subclouds ask the same, and are answered once (admit-many.ts).
+   */
+  readonly asks: string;
   readonly admits: (facts: IndexedFacts, now: number) => Outcome;
   readonly explain: (facts: IndexedFacts, now: number) => ClauseResult;
   /** Facts that it reads; what else changes cannot change it. */

@@ -2,6 +2,7 @@
  * A clause that reads one fact: where the fact may come from, and what is asked of its value. Everything about sources,
  * issuers, age and contradiction is decided here, once for all of them.
  */
+import { canonicalJson } from '../canonical-json.ts';
 import type { PrincipalId } from '../principal.ts';
 import type { FactName, FactValues } from '../fact-values.ts';
 import type { ClaimSource, IndexedFacts, Resolution } from '../facts.ts';
@@ -27,6 +28,8 @@ export interface FactClause<Fact extends FactName> {
   readonly defaultSource: ClaimSource;
   readonly provenance: ClauseProvenance;
   readonly wanted: string;
+  /** All that `judge` depends on besides the value, as JSON. */
+  readonly asks: unknown;
   readonly judge: (value: FactValues[Fact]) => Outcome;
   readonly show: (value: FactValues[Fact]) => string;
   /** What would make the value pass; undefined: a value that nobody knows yet. */
@@ -36,8 +39,12 @@ export interface FactClause<Fact extends FactName> {
 export function factClause<Fact extends FactName>(clause: FactClause<Fact>, context: CompileContext): NodeClause {
   const requirements = requirementsOf(clause.provenance, clause.defaultSource, context);
   const wanted = `${clause.wanted} (${requirements.map(describeRequirement).join(', and ')})`;
+  const { source, by } = clause.provenance;
+  // Whose Subcloud it is matters to the issuers that it names, and to nothing else.
+  const owner = by === undefined ? null : context.owner;
   return {
     name: clause.name,
+    asks: canonicalJson([clause.name, clause.asks, source, by, owner, context.maxAgeMs]),
     reads: [clause.fact],
     admits(facts, now) {
       for (const requirement of requirements) {

@@ -3,6 +3,7 @@
  * allow-list asks of a model (digest, audit) is asked entry by entry. A node may report one id several times, once for
  * each engine: requests name the id alone, so the id passes only where every report of it does.
  */
+import { canonicalJson } from '../canonical-json.ts';
 import type { ModelFact } from '../fact-values.ts';
 import type { IndexedFacts, Resolution } from '../facts.ts';
 import { countedClaim, resolveClaim } from '../facts.ts';
@@ -25,6 +26,8 @@ export interface ModelPolicy {
   readonly exactIds: readonly string[] | null;
   readonly isPrivate: boolean;
   readonly reads: readonly string[];
+  /** As of a node clause: equal exactly where the answer is the same for every node at every time. */
+  readonly asks: string;
   /** The greatest ages that audits may have, ms: an audit grows too old by time alone. */
   readonly auditAgesMs: readonly number[];
 }
@@ -41,6 +44,8 @@ export function compileModels(clause: ModelsClause, context: CompileContext): Mo
     ),
     exactIds: isExact ? (clause.allow ?? []).map(({ id }) => id) : null,
     isPrivate: clause.private,
+    // Whose Subcloud it is matters to the auditors that it names, and to nothing else.
+    asks: canonicalJson([clause, readsAudits ? context.owner : null, context.maxAgeMs]),
     reads: readsAudits ? ['models', 'audit'] : ['models'],
     auditAgesMs,
     admits(facts, now) {

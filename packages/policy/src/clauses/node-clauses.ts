@@ -15,6 +15,7 @@ export function operatorsClause(operators: readonly string[]): NodeClause {
   const wanted = `one of ${operators.join(', ')}`;
   return {
     name: 'nodes.operators',
+    asks: canonicalJson(['nodes.operators', operators]),
     reads: [],
     admits: (facts) => (allowed.has(facts.operator) ? 'pass' : 'fail'),
     explain: (facts) => {
@@ -53,6 +54,7 @@ export function locationClause(
         defaultSource: 'measured',
         provenance: clause,
         wanted,
+        asks: places.text,
         judge: ({ candidates }) => everyPlace(places, candidates),
         show: ({ candidates }) =>
           candidates.length === 0
@@ -81,6 +83,7 @@ export function operatorSeatClause(
         defaultSource: 'attested',
         provenance: clause,
         wanted,
+        asks: places.text,
         judge: (seat) => everyPlace(places, [seat]),
         show: ({ country, subdivision }) => subdivision ?? country,
         fix: () => `have the node run by an operator whose legal seat is in ${wanted}`,
@@ -133,6 +136,7 @@ export function hardwareClause(clause: NonNullable<NodesClause['hardware']>, con
       defaultSource: 'measured',
       provenance: clause,
       wanted,
+      asks: gpu,
       judge: ({ gpus }) => {
         const { passing, possible } = count(gpus);
         if (passing >= least && possible <= most) return 'pass';
@@ -167,6 +171,7 @@ export function trustClauses(clause: NonNullable<NodesClause['trust']>, context:
           name: 'nodes.trust.level',
           fact: 'trustLevel',
           wanted: `${level} or better`,
+          asks: level,
           judge: (seen) => (trustAtLeast(seen, level) ? 'pass' : 'fail'),
           show: (seen) => seen,
           fix: () => `have the node's trust raised to ${level}`,
@@ -184,6 +189,7 @@ export function trustClauses(clause: NonNullable<NodesClause['trust']>, context:
           name: 'nodes.trust.reputation',
           fact: 'reputation',
           wanted: `at least ${min}`,
+          asks: min,
           judge: (seen) => (seen >= min ? 'pass' : 'fail'),
           show: (seen) => String(seen),
           fix: (seen) =>
@@ -202,6 +208,7 @@ export function trustClauses(clause: NonNullable<NodesClause['trust']>, context:
           name: 'nodes.trust.stake',
           fact: 'stake',
           wanted: `at least ${stake.min}`,
+          asks: stake.min,
           judge: (text) => {
             const seen = parseAmount(text);
             // Two units cannot be compared, and nobody here knows a rate.
@@ -229,6 +236,7 @@ export function labelsClause(labels: Readonly<Record<string, string>>, context: 
       defaultSource: 'declared',
       provenance: {},
       wanted: canonicalJson(labels),
+      asks: labels,
       judge: (seen) =>
         wantedEntries.every(([key, value]) => Object.hasOwn(seen, key) && seen[key] === value) ? 'pass' : 'fail',
       show: (seen) =>

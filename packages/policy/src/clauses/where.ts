@@ -1,4 +1,5 @@
 /** `nodes.where`: one CEL expression over the node's facts, for what has no clause. Unknown keeps a node out. */
+import { canonicalJson } from '../canonical-json.ts';
 import { type CelExpression, compileCel } from '../cel/cel-expression.ts';
 import type { CelValue } from '../cel/cel-table.ts';
 import { NODE_VARIABLES, type NodeVariable } from '../cel/node-variables.ts';
@@ -25,6 +26,7 @@ export function whereClause(text: string, context: CompileContext): NodeClause {
     expression.evaluate((path) => byPath.get(path)?.read(facts, now));
   return {
     name: 'nodes.where',
+    asks: canonicalJson(['nodes.where', text, context.maxAgeMs]),
     reads: [...new Set(named.flatMap(({ fact }) => (fact === null ? [] : [fact])))],
     admits: (facts, now) => {
       const verdict = judge(facts, now);
