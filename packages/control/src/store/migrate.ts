@@ -24,7 +24,7 @@ export async function migrate(connectionString: string, upTo = Number.POSITIVE_I
     const newest = applied.rows.at(-1)?.number ?? 0;
     if (newest > known.length)
       throw new Error(
-        `the database has migration ${newest}, this release knows ${known.length}: start a newer release`,
+        `the database is of a newer version (schema ${newest}) than this release (schema ${known.length}): start the newer release`,
       );
     for (const { number, name, sql } of known.slice(newest)) {
       if (number > upTo) return;
