@@ -1,5 +1,6 @@
 /** Starts an arena, asks it for its measures, and notices when it dies. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export type ArenaMessage = 'measure' | 'stop';
@@ -23,8 +24,10 @@ export interface Arena<Ready> extends AsyncDisposable {
   readonly ready: Ready;
   /** Undefined while it lives; then how it ended and what it said. */
   readonly death: string | undefined;
-  /** CPU that it has used so far, in ms. */
+  /** What it has in use once garbage is collected. */
   measure(): Promise<Measured>;
+  /** Resident now, without asking it for anything; undefined where the system does not tell. */
+  residentBytes(): number | undefined;
 }
 
 const MAX_KEPT_CHARS = 20_000;
@@ -71,6 +74,7 @@ export async function startArena<Ready>(entry: string, args: readonly string[] =
       child.send('measure');
       return measured;
     },
+    residentBytes: () => residentBytesOf(child.pid),
     async [Symbol.asyncDispose]() {
       if (death !== undefined) return;
       const ended = new Promise((resolve) => child.once('close', resolve));
@@ -80,4 +84,13 @@ export async function startArena<Ready>(entry: string, args: readonly string[] =
       clearTimeout(force);
     },
   };
+}
+
+function residentBytesOf(pid: number | undefined): number | undefined {
+  try {
+    const kibibytes = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1_024;
+  } catch {
+    return undefined;
+  }
 }

@@ -63,7 +63,7 @@ export async function runAgentCampaign(options: CampaignOptions): Promise<Campai
 }
 
 interface Side<Target> {
-  readonly arena: Pick<Arena<unknown>, 'measure' | 'death'>;
+  readonly arena: Pick<Arena<unknown>, 'measure' | 'death' | 'residentBytes'>;
   readonly attacks: readonly Attack<Target>[];
   readonly target: Target;
   readonly atOnce: number;
@@ -106,7 +106,10 @@ async function attack<Target>(options: CampaignOptions, side: Side<Target>): Pro
       const nowMs = performance.now();
       if (nowMs - toldMs > 10_000) {
         toldMs = nowMs;
-        options.tell?.(`${Math.round((nowMs - startedMs) / 1_000)} s, ${step} attacks, ${honest} sound requests`);
+        const resident = Math.round((arena.residentBytes() ?? 0) / 1_048_576);
+        options.tell?.(
+          `${Math.round((nowMs - startedMs) / 1_000)} s, ${step} attacks, ${honest} sound requests, ${resident} MiB resident`,
+        );
       }
       return nowMs - startedMs < options.durationMs;
     });
