@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseManifest } from '@subcloud/policy/parse-manifest';
 import { runPolicyTests } from '@subcloud/policy/policy-tests';
 import { eventually } from '@subcloud/testkit/eventually';
+import { LLAMA_CPP, recorded } from '@subcloud/testkit/recorded-engines';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
 
 const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
@@ -111,5 +112,68 @@ describe('with real traffic', () => {
     const out = await network.admin.call('explainNode', { params: { name: 'eu-only', node: austin.id } });
     expect(out.eligible).toBe(false);
     expect(out.clauses.find(({ clause }) => clause === 'nodes.location')?.seen).toBe('US');
+  });
+
+  test('multimodal: models that see are in, and requests with images go to them alone, in every pool', async () => {
+    await network.principal('org:acme');
+    const model = 'Qwen3-VL-8B-Instruct';
+    const consent = { autoJoin: { owners: ['org:acme'] } };
+    const seeing = await network.node({
+      name: 'seeing',
+      models: [model],
+      engine: { modalities: { [model]: ['text', 'image'] } },
+      consent,
+    });
+    const blind = await network.node({ name: 'blind', models: [model], consent });
+    const own = await network.node({ name: 'own-word', answers: LLAMA_CPP, consent });
+    const answer = recorded('vllm/chat-image.json');
+    await seeing.engine.set({
+      kind: 'custom',
+      answer: (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) });
+        response.end(answer);
+      },
+    });
+    await apply('multimodal');
+    for (const node of [seeing, own]) await network.serving('multimodal', node);
+    for (const node of [seeing, blind]) await network.serving('global', node);
+    const out = await network.admin.call('explainNode', { params: { name: 'multimodal', node: blind.id } });
+    expect(out).toMatchObject({ eligible: false });
+
+    const look = (part: OpenAI.ChatCompletionContentPart, pool = '') =>
+      openai(network.apiKey, pool).chat.completions.create({
+        model,
+        messages: [{ role: 'user', content: [{ type: 'text', text: 'What is in this picture?' }, part] }],
+      });
+    const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } } as const;
+    const before = blind.served.length;
+    for (let round = 0; round < 6; round++) {
+      for (const pool of ['', '/s/multimodal']) expect(await look(image, pool)).toEqual(JSON.parse(answer));
+    }
+    expect(blind.served.length).toBe(before);
+    expect(seeing.engine.requests.at(-1)?.body).toMatchObject({ messages: [{ content: [{ type: 'text' }, image] }] });
+    // Words alone may go to either.
+    await eventually('the other one is asked, too', async () => {
+      await ask(openai(network.apiKey), model);
+      return blind.served.length > before;
+    });
+
+    const sound = { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } } as const;
+    await expect(look(sound)).rejects.toMatchObject({
+      status: 400,
+      code: 'client.unsupported_operation',
+      param: 'messages',
+    });
+    const llama = (await openai(network.apiKey, '/s/multimodal').models.list()).data.map(({ id }) => id);
+    expect(llama.length).toBeGreaterThan(1);
+    // It is away, and the only one that sees: waiting may help, so this is no 400.
+    await seeing.stop();
+    await eventually('the link is gone', async () => {
+      const error = await look(image).then(
+        () => undefined,
+        (caught: unknown) => caught as { status: number },
+      );
+      return error?.status === 503;
+    });
   });
 });

@@ -3,6 +3,7 @@
  * error that names the path and the line, and nothing of a faulty file is used.
  */
 import { consentSchema, labelsSchema, modelId } from '@subcloud/contract/vocabulary';
+import { MODALITIES } from '@subcloud/policy/scales';
 import { closest } from '@subcloud/policy/suggest';
 import * as z from 'zod';
 import { yaml } from './lazy-yaml.ts';
@@ -39,6 +40,8 @@ const engine = z.strictObject({
     .optional(),
   /** From the engine's names to network ids. Names that are not listed stand as the engine reports them. */
   models: z.record(z.string().min(1).max(256), modelId).default({}),
+  /** By the engine's name of a model, what it takes, for engines that do not say (vLLM): the operator's word. */
+  modalities: z.record(z.string().min(1).max(256), z.array(z.enum(MODALITIES)).min(1).max(8)).optional(),
   /**
    * Whether it goes on with an assistant's message where that ends (`continue_final_message`); for engines that the agent
    * does not know. Left out: as the make is known to do.

@@ -2,6 +2,7 @@
  * The shape of each row of the routing table, strictly: a field that a gateway does not know may be a restriction that it
  * would not enforce, so it refuses the table rather than ignore the field.
  */
+import { INPUT_MODALITIES } from '@subcloud/policy/model-inputs';
 import * as z from 'zod';
 import { signedDocument, trustChain, publicKeyText } from './documents.ts';
 import { MAX_BANNED_CALLERS, type RowKind, type RowTypes } from './table.ts';
@@ -49,6 +50,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     operator: principalId,
     measuredAddress: z.string().max(64).nullable(),
     concurrency: z.int().positive().nullable(),
+    inputs: z.record(modelId, z.array(z.enum(INPUT_MODALITIES)).min(1).max(INPUT_MODALITIES.length)).optional(),
   }),
   member: z.strictObject({
     pool: poolName,

@@ -3,8 +3,10 @@
  * rows that changed; a gateway derives its own indexes and swaps them at once. Immutable per version.
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
- * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`.
+ * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
+ * besides text.
  */
+import type { InputModality } from '@subcloud/policy/model-inputs';
 import type { SignedDocument, TrustChain } from './documents.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
 
@@ -92,6 +94,8 @@ export interface NodeRow {
    */
   readonly measuredAddress: string | null;
   readonly concurrency: number | null;
+  /** By network id, what those of its models take that take more than text. A model that is not in it may take it, or not. */
+  readonly inputs?: Readonly<Record<string, readonly InputModality[]>> | undefined;
 }
 
 /** An active member that has acknowledged its node document: the only thing that makes a node a candidate. */

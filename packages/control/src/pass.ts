@@ -2,8 +2,9 @@
  * One reconciler pass over some nodes: memberships, then what the table may say of them, then documents. Writes before
  * it publishes, so that nothing is ever visible that a crash could take back.
  */
-import { type DocumentRow, type MemberRow, type PoolRouting, rowKey } from '@subcloud/contract/table';
+import { type DocumentRow, type MemberRow, type NodeRow, type PoolRouting, rowKey } from '@subcloud/contract/table';
 import type { RoutingClause } from '@subcloud/policy/manifest';
+import { modelInputs } from '@subcloud/policy/model-inputs';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Authority } from './authority.ts';
@@ -18,6 +19,7 @@ import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
 import { bannedCallers } from './world/bans.ts';
+import { factsOf } from './world/facts-of.ts';
 import { gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
 
@@ -99,8 +101,14 @@ function sequence(
   return sequenceNode({ node: id, desired: desiredOf(world, node), document, lossesConcluded }, before);
 }
 
+/** So that a request with an image goes to no node that cannot read it. */
+function inputsOf(world: World, node: NodeRecord, nowMs: number): Pick<NodeRow, 'inputs'> {
+  const inputs = modelInputs(factsOf(world, node), nowMs);
+  return inputs === undefined ? {} : { inputs };
+}
+
 function stageRows(
-  { table }: PassContext,
+  { table, world, clock }: PassContext,
   id: string,
   node: NodeRecord | undefined,
   before: readonly MemberRow[],
@@ -121,6 +129,7 @@ function stageRows(
     // Location is measured in the change that sets the address, also where what was measured is revoked.
     measuredAddress: node.address,
     concurrency: node.concurrency,
+    ...inputsOf(world, node, clock.nowMs()),
   });
   if (node.document !== undefined) table.stage('document', rowKey.document(id), documentRow(id, node.document));
 }

@@ -35,6 +35,8 @@ export interface NodeOptions {
   readonly name: string;
   readonly operator?: `user:${string}` | `org:${string}` | `team:${string}`;
   readonly models?: readonly string[];
+  /** What agent.yaml says of its engine besides the address. */
+  readonly engine?: object;
   /** What its engine answers about itself; recorded-engines.ts has each make. */
   readonly answers?: EngineAnswers;
   /** Loopback address to dial from; its place is in the map that the network was given. */
@@ -208,7 +210,7 @@ async function startNode(options: {
         joinToken,
         dataDir,
         name: node.name,
-        engines: [{ url: engine.url }],
+        engines: [{ url: engine.url, ...node.engine }],
         // What the machine of the test has is nothing that its outcome may depend on.
         hardware: 'none',
         localAddress: address,

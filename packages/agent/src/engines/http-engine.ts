@@ -73,7 +73,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
   let saidMake = '';
 
   const take = (next: ReadonlyMap<string, string>, said: ReadonlyMap<string, ModelTraits>): void => {
-    const nextTraits = new Map([...next].map(([id, name]) => [id, said.get(name) ?? UNKNOWN_TRAITS]));
+    const nextTraits = new Map([...next].map(([id, name]) => [id, traitsOf(name, said.get(name), spec)]));
     const changed = JSON.stringify([[...next], [...nextTraits]]) !== JSON.stringify([[...models], [...traits]]);
     models = next;
     traits = nextTraits;
@@ -158,6 +158,12 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
       await pool.destroy().catch(() => {});
     },
   };
+}
+
+/** What the operator says of a model stands before what its engine says. */
+function traitsOf(name: string, said: ModelTraits = UNKNOWN_TRAITS, { modalities }: EngineSpec): ModelTraits {
+  const named = modalities !== undefined && Object.hasOwn(modalities, name) ? modalities[name] : undefined;
+  return named === undefined ? said : { ...said, modalities: named };
 }
 
 function createPool(origin: string): InstanceType<typeof Pool> {

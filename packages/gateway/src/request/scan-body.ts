@@ -11,7 +11,9 @@ import {
 } from '@subcloud/contract/body-scan';
 import { AppError } from '@subcloud/contract/errors';
 import { READ_BODY_KEYS } from '@subcloud/contract/inference';
+import type { InputModality } from '@subcloud/policy/model-inputs';
 import { modelId } from '@subcloud/contract/vocabulary';
+import { inputsOf } from './inputs-of.ts';
 import { DEFAULT_MAX_TOKENS } from './limit.ts';
 import { type Preferences, readPreferences } from './preferences.ts';
 
@@ -26,6 +28,8 @@ export interface ScannedBody {
   /** The usage event was asked for by the gateway alone: the caller does not get it. */
   readonly hidesUsage: boolean;
   readonly preferences: Preferences;
+  /** What is in it besides text; undefined: nothing. */
+  readonly inputs: readonly InputModality[] | undefined;
   /** What requests share that an engine may have cached; undefined where it is too short to matter. */
   readonly beginning: Buffer | undefined;
   /** The body as it came, what is changed of it, and where its `model` stands. */
@@ -80,7 +84,9 @@ function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   const beginning = beginningOf(bytes, values);
   const maxTokens = maxTokensOf(bytes, values);
   const hidesUsage = asked !== undefined;
-  return { model, stream, maxTokens, hidesUsage, preferences, beginning, source, ...piecesOf(source) };
+  const messages = values.get('messages');
+  const inputs = messages === undefined ? undefined : inputsOf(bytes, messages.start, messages.end);
+  return { model, stream, maxTokens, hidesUsage, preferences, inputs, beginning, source, ...piecesOf(source) };
 }
 
 /** The caller's own key, else the first bytes of the conversation. */

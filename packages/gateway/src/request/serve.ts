@@ -225,6 +225,7 @@ function choose(
     tried,
     model,
     stream: input.scanned.stream,
+    inputs: input.scanned.inputs,
     allows: allowedBy(input.scanned.preferences, pool, { model, nowMs: clock.monotonicMs() }),
   };
   const members = membersServing(table, pool.name, model);

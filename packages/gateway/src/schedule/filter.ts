@@ -4,9 +4,10 @@
  */
 import { LINK_MAX_CONCURRENT_STREAMS } from '@subcloud/contract/link';
 import type { MemberRow, NodeRow } from '@subcloud/contract/table';
+import type { InputModality } from '@subcloud/policy/model-inputs';
 import { type NodeLink, isServing } from '../link/node-link.ts';
 
-export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried' | 'preferences';
+export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried' | 'modality' | 'preferences';
 
 /** What a pick sees of the moment: never stored, never shared between picks. */
 export interface PickView {
@@ -19,6 +20,8 @@ export interface PickView {
   readonly tried: readonly string[];
   readonly model: string;
   readonly stream: boolean;
+  /** What is in the request besides text. */
+  readonly inputs?: readonly InputModality[] | undefined;
   /** What the caller asked for beyond the policy; it only narrows. */
   readonly allows?: ((member: MemberRow, link: NodeLink) => boolean) | undefined;
 }
@@ -40,6 +43,13 @@ export function whyNot(
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
   if (link.inFlight >= (node.concurrency ?? LINK_MAX_CONCURRENT_STREAMS)) return 'busy';
   if (view.tried.includes(member.node)) return 'tried';
+  if (view.inputs !== undefined && !takes(node, view.model, view.inputs)) return 'modality';
   if (view.allows !== undefined && !view.allows(member, link)) return 'preferences';
   return undefined;
+}
+
+/** Whether the model there is known to take all of it: of what is not known, nobody says that it can. */
+export function takes({ inputs: known }: NodeRow, model: string, inputs: readonly InputModality[]): boolean {
+  const taken = known !== undefined && Object.hasOwn(known, model) ? known[model] : undefined;
+  return inputs.every((input) => taken?.includes(input) === true);
 }
