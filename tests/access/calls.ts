@@ -329,6 +329,23 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
   getPlaces: { ...NETWORK, input: none },
   putPlaces: { ...NETWORK, input: () => ({ body: { places: [] } }) },
 
+  getReceipt: {
+    about: 'request',
+    refused: 'hidden',
+    input: async ({ sql, unique }, { subcloud }) => {
+      const id = unique('req');
+      const document = JSON.stringify({ type: 'receipt-batch', body: '', signer: '0'.repeat(64), signature: '' });
+      const at = Date.now();
+      await sql('insert into receipt_certificates values ($1, $2, $2, $3, $4)', [id, document, 'A'.repeat(43), at]);
+      await sql('insert into receipt_batches values ($1, $2, $1, $3)', [id, document, at]);
+      await sql(
+        `insert into receipt_halves (request_id, side, at, principal, node_id, pool, batch, index, leaf, path)
+         values ($1, 'routing', $2, 'user:sender', 'nod_0', $3, $1, 0, '{}', '[]')`,
+        [id, at, subcloud],
+      );
+      return { params: { id } };
+    },
+  },
   getRequest: {
     about: 'request',
     refused: 'hidden',

@@ -20,6 +20,7 @@ import { watchForChanges } from './redeclare.ts';
 import { createAdmission } from './serve/admission.ts';
 import { watchDrainedPools } from './serve/drained-pools.ts';
 import { type Served, handleRequest } from './serve/handler.ts';
+import { createReceipts } from './serve/receipts.ts';
 import { type AgentSettings, type LiveSettings, liveSettings } from './settings.ts';
 import { createCurrentDocument } from './state/current-document.ts';
 import { lockDataDir } from './state/data-lock.ts';
@@ -115,6 +116,14 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
   const document = createCurrentDocument({ state, nodeKey: key.publicKey, time });
   const admission = createAdmission();
   const drained = watchDrainedPools({ document, admission, say: () => links.sayDrained() });
+  const receipts = createReceipts({
+    clock,
+    key,
+    networkId,
+    nodeId,
+    nowMs: () => time.nowMs(),
+    elsewhere: { sendReceipts: (batch) => links.sendReceipts(batch) },
+  });
   let refusing = false;
   const serving = {
     clock,
@@ -124,6 +133,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     operator,
     engines,
     admission,
+    receipts,
     refusing: () => refusing,
     onServe: observe?.onServe,
   };
@@ -141,7 +151,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     inFlight: () => admission.inFlight,
     loads: () => engines.loads(),
     drained: () => drained.now(),
-    serve: (stream, headers) => void handleRequest(stream, headers, serving),
+    serve: (stream, headers, link) => void handleRequest(stream, headers, serving, link),
   });
   const changes = watchForChanges({ settings, engines, hardware, clock, declare: () => links.declare() });
 
@@ -156,6 +166,8 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     const drained = new AbortController();
     await Promise.race([admission.idle(), clock.sleep(DRAIN_MS, drained.signal).catch(() => undefined)]);
     drained.abort();
+    receipts.flush();
+    receipts.stop();
     await links.stop();
     await engines.close();
     await parts.lock.release();

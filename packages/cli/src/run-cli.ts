@@ -53,6 +53,8 @@ import { addPlacesSet } from './commands/places-set.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPrincipalCreate } from './commands/principal-create.ts';
 import { addPrincipalList } from './commands/principal-list.ts';
+import { addReceiptGet } from './commands/receipt-get.ts';
+import { addReceiptVerify } from './commands/receipt-verify.ts';
 import { addRequestExplain } from './commands/request-explain.ts';
 import { addRestore } from './commands/restore.ts';
 import { addSchema } from './commands/schema.ts';
@@ -137,6 +139,7 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],
   ['audit', 'who did what', [addAuditList, addAuditExport, addAuditVerify]],
   ['request', 'requests that were made', [addRequestExplain]],
+  ['receipt', 'who served an answer, and why it was sent there', [addReceiptGet, addReceiptVerify]],
 ];
 
 function createProgram(cli: Cli): Command {

@@ -29,6 +29,8 @@ export const DOCUMENT_TYPES = [
   'declaration',
   'claim',
   'audit-seal',
+  'receipt-batch',
+  'receipt-key',
 ] as const;
 export type DocumentType = (typeof DOCUMENT_TYPES)[number];
 
@@ -223,6 +225,29 @@ export const auditSeal = z.strictObject({
 });
 export type AuditSeal = z.infer<typeof auditSeal>;
 
+/** Signed by a gateway's key or by a node's key of one pool: the root of a tree of receipt halves (receipts.ts). */
+export const receiptBatch = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  /** Leaves of the tree. */
+  count: z.int().positive(),
+  root: z.string().regex(/^[0-9a-f]{64}$/),
+  issuedAt: timeMs,
+});
+export type ReceiptBatch = z.infer<typeof receiptBatch>;
+
+/** Signed by the signing key: the key with which the node of this pseudonym signs what it served in this pool. */
+export const receiptKey = z.strictObject({
+  version: z.literal(1),
+  networkId: documentId,
+  pool: z.string().max(63),
+  /** The node's pseudonym there. */
+  node: z.string().max(32),
+  publicKey: publicKeyText,
+  issuedAt: timeMs,
+});
+export type ReceiptKey = z.infer<typeof receiptKey>;
+
 /** What any party needs to check documents of a network whose fingerprint it knows. */
 export const trustChain = z.strictObject({
   networkId: documentId,
@@ -239,5 +264,7 @@ export const documentBodies = {
   declaration: nodeDeclaration,
   claim: claimDocument,
   'audit-seal': auditSeal,
+  'receipt-batch': receiptBatch,
+  'receipt-key': receiptKey,
 } as const;
 export type DocumentBody<Type extends DocumentType> = z.infer<(typeof documentBodies)[Type]>;

@@ -17,6 +17,7 @@
  */
 import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from './documents.ts';
+import { servingBatch } from './receipts.ts';
 
 export const LINK_VERSION = 1;
 export const LINK_SUPPORT_FLOOR = 1;
@@ -128,6 +129,8 @@ export const agentMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('document-acknowledged'), ...documentPosition }),
   /** Of the pools that the document at this position is draining: those in which the node has nothing in flight, over all links. */
   z.strictObject({ type: z.literal('drained'), pools: z.array(z.string().max(63)).max(1024), ...documentPosition }),
+  /** What the node signed of answers to requests that came with a salt; a gateway that sends none gets none. */
+  z.strictObject({ type: z.literal('receipts'), ...servingBatch.shape }),
   /** The agent takes no new requests and will close when what it has is done. */
   z.strictObject({ type: z.literal('draining') }),
 ]);

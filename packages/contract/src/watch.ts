@@ -14,6 +14,7 @@
  */
 import * as z from 'zod';
 import { signedDocument } from './documents.ts';
+import { receiptFields, routingBatch, servingBatch } from './receipts.ts';
 
 export const WATCH_VERSION = 2;
 /** Control sends a `ping` at least this often; a gateway that hears nothing for three of them opens a new watch. */
@@ -32,6 +33,7 @@ export const WATCH_PATHS = {
   reports: '/internal/v1/reports',
   usage: '/internal/v1/usage',
   decisions: '/internal/v1/decisions',
+  receipts: '/internal/v1/receipts',
   dayUsage: '/internal/v1/day-usage',
 } as const;
 
@@ -178,9 +180,15 @@ export const usageRecord = z.strictObject({
   /** HTTP status of the answer; 499 where the caller left, 502 where the node broke off. */
   status: z.int(),
   durationMs: z.number().nonnegative(),
+  receipt: receiptFields.optional(),
 });
 export type UsageRecord = z.infer<typeof usageRecord>;
-export const usageRequest = z.strictObject({ gateway: gatewayId, records: z.array(usageRecord).min(1).max(5_000) });
+export const usageRequest = z.strictObject({
+  gateway: gatewayId,
+  records: z.array(usageRecord).min(1).max(5_000),
+  /** The gateway's signature over the routing halves of these records; left out while it has no certificate. */
+  receipts: routingBatch.optional(),
+});
 export type UsageRequest = z.infer<typeof usageRequest>;
 export interface UsageResponse {
   /** Everything up to and with this sequence is stored for good. */
@@ -232,3 +240,13 @@ export const decisionsRequest = z.strictObject({
   records: z.array(decisionRecord).min(1).max(5_000),
 });
 export type DecisionsRequest = z.infer<typeof decisionsRequest>;
+
+/** Serving halves of receipts, as agents signed them; a batch that is not what its node signed is dropped. */
+export const receiptsRequest = z.strictObject({
+  gateway: gatewayId,
+  batches: z
+    .array(z.strictObject({ node: nodeId, ...servingBatch.shape }))
+    .min(1)
+    .max(256),
+});
+export type ReceiptsRequest = z.infer<typeof receiptsRequest>;

@@ -22,6 +22,7 @@ import { oidcFrom } from './identity/oidc-from.ts';
 import { readDayUsage } from './limits/day-usage.ts';
 import { createShares } from './limits/shares.ts';
 import { createLoop } from './loop.ts';
+import { createServingHalves } from './receipts/serving-halves.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
 import type { PassContext } from './pass.ts';
@@ -93,6 +94,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
+  const servingHalves = createServingHalves({ authority, clock, log, db, world: () => loop.world });
   const watch = createWatchHandler({
     world,
     table,
@@ -106,10 +108,11 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
       await gateways.register(request);
       return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
     },
-    storeUsage: (request) => storeUsage(db, request),
+    storeUsage: (request) => storeUsage(db, request, { authority, clock, log }),
     shares: createShares(clock, gateways.remembered, gateways.servedUntilMs),
     dayUsage: (request) => readDayUsage(db, request),
     storeDecisions: (request) => storeDecisions(db, request),
+    storeReceipts: (request) => servingHalves.store(request),
     leased: gateways.leased,
     released: gateways.released,
     held,

@@ -5,6 +5,7 @@ import {
   type ControlCertificate,
   type GatewayCertificate,
   type NodeDocument,
+  type ReceiptKey,
   type SignedDocument,
   type TrustChain,
   CONTROL_CERTIFICATE_VALID_MS,
@@ -36,6 +37,8 @@ export interface Authority {
     readonly document: SignedDocument;
     readonly certificate: SignedDocument;
   };
+  /** Names the key with which the node of a pseudonym signs its receipts in a pool. */
+  signReceiptKey(body: Pick<ReceiptKey, 'pool' | 'node' | 'publicKey'>): SignedDocument;
   /** A claim of issuer `network`. */
   signClaim(body: Omit<ClaimDocument, 'version' | 'networkId' | 'issuer' | 'issuedAt'>): SignedDocument;
 }
@@ -89,6 +92,8 @@ export function openAuthority(options: {
       const body: AuditSeal = { version: 1, networkId, sequence, hash, previous, issuedAt: clock.nowMs() };
       return { document: signDocument(ring.active(), 'audit-seal', body), certificate };
     },
+    signReceiptKey: (body) =>
+      signDocument(ring.active(), 'receipt-key', { ...body, version: 1, networkId, issuedAt: clock.nowMs() }),
     signClaim: (body) =>
       signDocument(ring.active(), 'claim', {
         ...body,

@@ -11,6 +11,7 @@ import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
 import { dueCheck } from './membership/due.ts';
 import { IDEMPOTENCY_KEPT_MS } from './api/idempotency.ts';
+import { dropOldReceipts } from './receipts/drop-old-receipts.ts';
 import { rollUpUsage } from './store/usage-report.ts';
 import { saveDocuments } from './store/save.ts';
 import { type GatewayAddress, gatewaysText } from './world/gateway-record.ts';
@@ -83,6 +84,7 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
           .deleteFrom('idempotency_keys')
           .where('created_at', '<', nowMs - IDEMPOTENCY_KEPT_MS)
           .execute();
+        await dropOldReceipts(context.db, nowMs);
         await rollUpUsage(context.db, nowMs);
       }),
     ),

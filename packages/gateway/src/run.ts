@@ -11,7 +11,7 @@ import type { GatewayConfig } from './config.ts';
 import type { Readiness } from './endpoints/health.ts';
 import { trustedProxies } from './front/trusted-proxies.ts';
 import { passThrough } from './endpoints/pass-through.ts';
-import { keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
+import { type CertificateKeeper, keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, createLinkHub } from './link/link-hub.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
 import { noteLastUse } from './access/last-use.ts';
@@ -25,6 +25,7 @@ import type { GatewayObserver, RequestDeps } from './request/request-deps.ts';
 import { gatewayMetrics } from './metrics/gateway-metrics.ts';
 import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
 import { openJournal } from './usage/journal.ts';
+import type { ReceiptSigner } from './usage/sign-receipts.ts';
 import { startUploads } from './usage/upload.ts';
 import { controlClient } from './watch/control-client.ts';
 import { openControl } from './watch/open-control.ts';
@@ -160,8 +161,19 @@ async function wire(options: GatewayRunOptions) {
   });
   const report: RequestDeps['report'] = (event) => reports.add(event);
   const lastUse = noteLastUse(clock, report);
-  const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report });
-  const uploads = startUploads({ ...common, journal });
+  const links: LinkHub = createLinkHub({
+    clock,
+    log,
+    table,
+    controlNowMs,
+    report,
+    receipts: (batch) => uploads.received(batch),
+  });
+  const uploads = startUploads({
+    ...common,
+    journal,
+    signer: receiptSigner(keys.key, certificates, table, controlNowMs),
+  });
   const active = activeRequests(clock);
   const budget = byteBudget(config.maxBufferedBytes);
   const limiter = new Limiter();
@@ -233,6 +245,16 @@ async function wire(options: GatewayRunOptions) {
     requests,
     readiness,
   };
+}
+
+function receiptSigner(
+  key: ReceiptSigner['key'],
+  certificates: CertificateKeeper,
+  table: () => RoutingTable,
+  nowMs: () => number,
+): ReceiptSigner {
+  const certificate: ReceiptSigner['certificate'] = () => certificates.current()?.certificate;
+  return { key, certificate, networkId: () => table().network?.networkId, nowMs };
 }
 
 /** Callers first: the table and the links stay until the last answer is out. */

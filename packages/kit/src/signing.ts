@@ -5,6 +5,7 @@
 import {
   type KeyObject,
   createHash,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -35,6 +36,18 @@ export class DocumentError extends Error {
 
 export function generateSigningKey(): SigningKey {
   return fromPrivateKey(generateKeyPairSync('ed25519').privateKey);
+}
+
+/** PKCS#8 for an Ed25519 key (RFC 8410, section 7), up to its 32 bytes. */
+const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** A key for one purpose, always the same from the same key and purpose; from it nobody learns the key it was made of. */
+export function deriveSigningKey(key: SigningKey, purpose: string): SigningKey {
+  const { d } = key.privateKey.export({ format: 'jwk' });
+  if (d === undefined) throw new DocumentError('not an Ed25519 key');
+  const seed = createHmac('sha256', Buffer.from(d, 'base64url')).update(purpose).digest();
+  const pkcs8 = Buffer.concat([ED25519_PKCS8, seed]);
+  return fromPrivateKey(createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }));
 }
 
 /** PKCS#8 PEM, for a 0600 file. */

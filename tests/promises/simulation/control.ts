@@ -207,6 +207,7 @@ export function unsignedAuthority(clock: Clock): Authority {
     signControl: (body) => sign('control', body),
     signNode: (body) => sign('node', body),
     signAudit: (body) => ({ document: sign('audit-seal', body), certificate: sign('audit-seal', body) }),
+    signReceiptKey: () => unsigned('a receipt key'),
     signClaim: (body) => sign('claim', body),
   };
 }

@@ -3,6 +3,7 @@
  * dial again with full jitter. A gateway that refuses lastingly is asked again slowly; a gateway that goes silent is
  * dropped by the clock, because a cut TCP connection may say nothing for minutes.
  */
+import type { ServingBatch } from '@subcloud/contract/receipts';
 import { type Random, jitteredBackoffMs } from '@subcloud/kit/clock';
 import type { LinkContext } from './link-context.ts';
 import { LinkError } from './link-error.ts';
@@ -24,6 +25,8 @@ export interface GatewayLink {
   declare(): void;
   /** Says in which pools that the node is leaving nothing is in flight any more. */
   sayDrained(): void;
+  /** False where the link is down, or its gateway keeps no receipts. */
+  sendReceipts(batch: ServingBatch): boolean;
   /** Says that the node takes nothing new. Resolves when the gateway has heard it, or does not answer. */
   announceDrain(): Promise<void>;
   /** Ends the link and dials no more. Resolves when its socket is closed. */
@@ -85,6 +88,7 @@ export function startGatewayLink(target: LinkTarget, context: LinkContext): Gate
     },
     declare: () => live?.declare(),
     sayDrained: () => live?.sayDrained(),
+    sendReceipts: (batch) => live?.sendReceipts(batch) === true,
     announceDrain: async () => live?.announceDrain(),
     async stop() {
       // The last answers are with the gateway, not just in our buffers, before the link is torn down.

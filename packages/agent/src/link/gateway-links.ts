@@ -2,6 +2,7 @@
  * The links that there should be: one to each gateway that the node document names, and one to the configured URL,
  * which is how a new machine and one whose document is outdated find the network.
  */
+import type { ServingBatch } from '@subcloud/contract/receipts';
 import type { LinkContext } from './link-context.ts';
 import { type GatewayLink, startGatewayLink } from './gateway-link.ts';
 
@@ -12,6 +13,8 @@ export interface GatewayLinks {
   linked(): boolean;
   declare(): void;
   sayDrained(): void;
+  /** By one link; false where there is none whose gateway keeps receipts. */
+  sendReceipts(batch: ServingBatch): boolean;
   /** Resolves when every linked gateway has heard that nothing new is taken. */
   announceDrain(): Promise<void>;
   stop(): Promise<void>;
@@ -50,6 +53,9 @@ export function startGatewayLinks(bootstrapUrl: string, context: LinkContext): G
     },
     sayDrained() {
       for (const link of links.values()) link.sayDrained();
+    },
+    sendReceipts(batch) {
+      return [...links.values()].some((link) => link.sendReceipts(batch));
     },
     async announceDrain() {
       await Promise.all([...links.values()].map((link) => link.announceDrain()));

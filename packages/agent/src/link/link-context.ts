@@ -9,6 +9,7 @@ import type { ControlTime } from '../control-time.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 import type { NodeStateStore } from '../state/node-state.ts';
 import type { DrainedPools } from '../serve/drained-pools.ts';
+import type { ReceiptSink } from '../serve/receipts.ts';
 import type { GatewayRegistry } from './gateway-registry.ts';
 
 export interface LinkContext {
@@ -29,5 +30,6 @@ export interface LinkContext {
   loads(): readonly EngineLoad[];
   /** Requests being answered now, over all links. */
   inFlight(): number;
-  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
+  /** `link`: the one that it came by. */
+  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, link: ReceiptSink): void;
 }

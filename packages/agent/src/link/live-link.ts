@@ -21,9 +21,11 @@ import {
   LINK_REPORT_PATH,
   linkTranscript,
 } from '@subcloud/contract/link';
+import { RECEIPT_SALT_HEADER, type ServingBatch } from '@subcloud/contract/receipts';
 import { DocumentError, signText } from '@subcloud/kit/signing';
 import { AGENT_VERSION } from '../version.ts';
 import { type HelloExpectation, type KnownGateway, checkGatewayHello, newNonce } from './gateway-hello.ts';
+import type { ReceiptSink } from '../serve/receipts.ts';
 import type { LinkContext } from './link-context.ts';
 import { LinkError } from './link-error.ts';
 import { type Channel, openSocket } from './open-socket.ts';
@@ -52,6 +54,8 @@ export interface LiveLink {
   readonly ended: Promise<LinkError>;
   declare(): void;
   sayDrained(): void;
+  /** False where the gateway is not linked, or has sent no request with a salt: it may not know of receipts. */
+  sendReceipts(batch: ServingBatch): boolean;
   announceDrain(): Promise<void>;
   /** Resolves when the gateway has what was sent so far, or does not answer. */
   roundTrip(): Promise<void>;
@@ -124,11 +128,9 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   let report: ReportStream | undefined;
   let linkedAtMs: number | undefined;
   let closing = false;
+  const receipts = receiptsBy(() => (linkedAtMs === undefined || closing ? undefined : report));
   let heardMs = clock.monotonicMs();
-  let endWith: (why: LinkError) => void = () => {};
-  const ended = new Promise<LinkError>((resolve) => {
-    endWith = resolve;
-  });
+  const { promise: ended, resolve: endWith } = Promise.withResolvers<LinkError>();
   const drop = (why: LinkError): void => {
     endWith(why);
     session.destroy();
@@ -191,7 +193,8 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     heard();
     if (headers[':path'] !== LINK_REPORT_PATH) {
-      context.serve(stream, headers);
+      receipts.heard(headers);
+      context.serve(stream, headers, receipts);
       return;
     }
     if (report !== undefined || headers[':method'] !== 'POST') {
@@ -219,6 +222,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     ended,
     declare,
     sayDrained,
+    sendReceipts: (batch) => receipts.sendReceipts(batch),
     async announceDrain() {
       report?.send({ type: 'draining' });
       await roundTrip(session, context);
@@ -233,6 +237,23 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
       session.destroy();
       const force = clock.after(CLOSE_TIMEOUT_MS, () => socket.destroy());
       socket.once('close', () => force.cancel());
+    },
+  };
+}
+
+/** Receipts go to a gateway that has sent a salt: one that sends none may not know of them. */
+function receiptsBy(
+  report: () => ReportStream | undefined,
+): ReceiptSink & { readonly heard: (headers: IncomingHttpHeaders) => void } {
+  let wanted = false;
+  return {
+    heard(headers) {
+      wanted ||= headers[RECEIPT_SALT_HEADER] !== undefined;
+    },
+    sendReceipts(batch) {
+      const stream = wanted ? report() : undefined;
+      stream?.send({ type: 'receipts', ...batch });
+      return stream !== undefined;
     },
   };
 }

@@ -7,12 +7,13 @@ import { AppError } from '@subcloud/contract/errors';
 import type { PrincipalId } from '@subcloud/contract/vocabulary';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
-import type { EngineFleet } from '../engines/engine-fleet.ts';
+import type { EngineFleet, PickedEngine } from '../engines/engine-fleet.ts';
 import type { LiveSettings } from '../settings.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 import type { Admission } from './admission.ts';
 import { type HeldBody, readBody } from './read-body.ts';
 import { CannotContinue, LockRefusal, refuse } from './refusal.ts';
+import type { ReceiptSink, Receipts } from './receipts.ts';
 import { relay } from './relay.ts';
 import { checkBody, withEngineName } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -38,6 +39,7 @@ export interface ServeContext {
   readonly operator: PrincipalId;
   readonly engines: EngineFleet;
   readonly admission: Admission;
+  readonly receipts: Receipts;
   /** Set when the agent takes nothing new. */
   readonly refusing: () => boolean;
   readonly onServe?: ((served: Served) => void) | undefined;
@@ -48,6 +50,7 @@ export async function handleRequest(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   context: ServeContext,
+  link: ReceiptSink,
 ): Promise<void> {
   const { document, admission } = context;
   // A reset by the gateway is no fault of ours; 'close' tells whoever must know.
@@ -67,7 +70,8 @@ export async function handleRequest(
     // Asked again, with nothing awaited after it: a body may be a long time coming, and what was withdrawn is withdrawn.
     lock(head, context);
     report(context, head, true, 'accepted');
-    await relay(stream, picked, { ...head, body: bytes }, context.clock);
+    const meter = context.receipts.meter(link, head, body.bytes, digestOf(picked, head.model));
+    await relay(stream, picked, { ...head, body: bytes, meter }, context.clock);
   } catch (error) {
     const shown = error instanceof LockRefusal ? error : AppError.from(error);
     if (shown instanceof AppError && shown.code === 'platform.internal' && !stream.destroyed) {
@@ -95,6 +99,10 @@ function pickEngine(head: RequestHead, { engines }: ServeContext): ReturnType<En
   if (picked === undefined && head.continues && engines.pick(head.model) !== undefined) throw new CannotContinue();
   if (picked === undefined) throw new AppError('upstream.failed', { message: 'No engine of this node has the model.' });
   return picked;
+}
+
+function digestOf({ engine }: PickedEngine, model: string): string | null {
+  return engine.traits.get(model)?.digest ?? null;
 }
 
 function report({ onServe }: ServeContext, head: RequestHead, accepted: boolean, reason: string): void {

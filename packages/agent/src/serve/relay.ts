@@ -12,6 +12,7 @@ import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
 import { isRefusedConnection } from '../engines/engine.ts';
 import type { PickedEngine } from '../engines/engine-fleet.ts';
 import { breakOff } from './refusal.ts';
+import type { ReceiptMeter } from './receipts.ts';
 import { createModelRewriter, rewrittenForm } from './rewrite-model.ts';
 
 /** From dispatch to the first byte: long prompts on busy engines take minutes. */
@@ -26,6 +27,8 @@ export interface RelayRequest {
   readonly continues: boolean;
   /** Network id, which the answer must carry. */
   readonly model: string;
+  /** Of the node's half of the receipt. */
+  readonly meter?: ReceiptMeter | undefined;
 }
 
 /**
@@ -42,6 +45,7 @@ export function relay(
   return new Promise((resolve, reject) => {
     let control: Dispatcher.DispatchController | undefined;
     let over = false;
+    let status = 0;
     let rewrite: ((chunk: Buffer) => Buffer) | undefined;
     let movedMs = clock.monotonicMs();
     const finish = (error?: AppError): void => {
@@ -88,8 +92,9 @@ export function relay(
         control = controller;
         if (over) controller.abort(new Error('the caller left'));
       },
-      onResponseStart(_controller, status, headers) {
-        if (over || status < 200) return;
+      onResponseStart(_controller, answered, headers) {
+        if (over || answered < 200) return;
+        status = answered;
         movedMs = clock.monotonicMs();
         const unusable = unusableAnswer(status, headers);
         if (unusable !== undefined) {
@@ -110,10 +115,12 @@ export function relay(
         if (over) return;
         movedMs = clock.monotonicMs();
         const bytes = rewrite === undefined ? chunk : rewrite(chunk);
+        request.meter?.sent(bytes);
         if (bytes.byteLength > 0 && !stream.write(bytes)) controller.pause();
       },
       onResponseEnd() {
         if (over) return;
+        request.meter?.whole(status);
         // Unread answers stay in memory until the reader has them; the place is free when it has.
         stream.end();
       },

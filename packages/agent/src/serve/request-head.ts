@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
 import { FORWARDED_PATHS, REQUEST_HEADERS } from '@subcloud/contract/inference';
 import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
+import { RECEIPT_SALT, RECEIPT_SALT_HEADER } from '@subcloud/contract/receipts';
 
 export interface RequestHead {
   readonly path: string;
@@ -14,6 +15,8 @@ export interface RequestHead {
   readonly requestId: string;
   /** It goes on with an answer that another engine began: only one that can do that may have it. */
   readonly continues: boolean;
+  /** Of the hashes in its receipt, hex; undefined: its gateway keeps none. */
+  readonly salt: string | undefined;
   /** What of the headers an engine may see. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -41,6 +44,7 @@ export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
     tableVersion: Number(table),
     requestId: label(headers, LINK_HEADERS.request),
     continues: isContinuation(headers[LINK_HEADERS.continues]),
+    salt: saltOf(headers[RECEIPT_SALT_HEADER]),
     headers: forwarded,
   };
 }
@@ -49,6 +53,10 @@ export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
 function isContinuation(value: unknown): boolean {
   if (value === undefined || value === LINK_CONTINUES) return value !== undefined;
   throw new AppError('client.invalid_request', { param: LINK_HEADERS.continues });
+}
+
+function saltOf(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && RECEIPT_SALT.test(value) ? value : undefined;
 }
 
 function label(headers: IncomingHttpHeaders, name: string): string {

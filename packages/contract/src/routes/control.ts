@@ -4,6 +4,7 @@ import { publicKeyText, signedDocument, trustChain } from '../documents.ts';
 import { principalId, subcloudName } from '../vocabulary.ts';
 import { accountsRoutes } from './accounts.ts';
 import { auditRoutes } from './audit.ts';
+import { receiptsRoutes } from './receipts.ts';
 import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
@@ -78,6 +79,7 @@ export const controlRoutes = defineRoutes({
   ...bindingsRoutes,
   ...participationRoutes,
   ...gatewaysRoutes,
+  ...receiptsRoutes,
   ...signingKeysRoutes,
 
   openapi: {

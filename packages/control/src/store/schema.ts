@@ -294,6 +294,20 @@ export interface Schema {
     estimated: number;
   };
   usage_rolled: { gateway: string; sequence: number };
+  receipt_certificates: { hash: string; certificate: string; signing_key: string; network_key: string; at: number };
+  receipt_batches: { hash: string; document: string; certificate: string; at: number };
+  receipt_halves: {
+    request_id: string;
+    side: 'routing' | 'serving';
+    at: number;
+    principal: string;
+    node_id: string;
+    pool: string;
+    batch: string;
+    index: number;
+    leaf: string;
+    path: JSONColumnType<string[]>;
+  };
   decisions: {
     request_id: string;
     at: number;

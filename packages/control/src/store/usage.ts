@@ -1,11 +1,18 @@
-/** Usage and decision records as gateways send them. Idempotent by (gateway, sequence): a batch may come twice. */
+/** Usage, with the receipts made from it, and decision records as gateways send them. Idempotent by (gateway, sequence): a batch may come twice. */
 import type { DecisionsRequest, UsageRequest, UsageResponse } from '@subcloud/contract/watch';
+import { type ReceiptContext, storeRoutingHalves } from '../receipts/routing-halves.ts';
 import type { Database } from './database.ts';
 
 /** Rows in one statement: 15 parameters each, well below PostgreSQL's 65,535. */
 const BATCH = 1_000;
 
-export async function storeUsage(db: Database, { gateway, records: given }: UsageRequest): Promise<UsageResponse> {
+/** Without `receipts` none are made. */
+export async function storeUsage(
+  db: Database,
+  request: UsageRequest,
+  receipts?: ReceiptContext,
+): Promise<UsageResponse> {
+  const { gateway, records: given } = request;
   await db.transaction().execute(async (tx) => {
     const rolled = await tx
       .selectFrom('usage_rolled')
@@ -39,6 +46,7 @@ export async function storeUsage(db: Database, { gateway, records: given }: Usag
         .onConflict((conflict) => conflict.columns(['gateway', 'sequence']).doNothing())
         .execute();
     }
+    if (receipts !== undefined) await storeRoutingHalves(receipts, tx, request);
   });
   return { acknowledged: Math.max(...given.map(({ sequence }) => sequence)) };
 }

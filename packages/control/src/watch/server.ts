@@ -14,6 +14,7 @@ import {
   type DayUsageRequest,
   type DayUsageResponse,
   type DecisionsRequest,
+  type ReceiptsRequest,
   type UsageRequest,
   type UsageResponse,
   WATCH_PATHS,
@@ -24,6 +25,7 @@ import {
   dayUsageRequest,
   decisionsRequest,
   gatewayId,
+  receiptsRequest,
   reportsRequest,
   usageRequest,
 } from '@subcloud/contract/watch';
@@ -55,6 +57,7 @@ export interface WatchOptions {
   readonly shares: Shares;
   readonly dayUsage: (request: DayUsageRequest) => Promise<DayUsageResponse>;
   readonly storeDecisions: (request: DecisionsRequest) => Promise<void>;
+  readonly storeReceipts: (request: ReceiptsRequest) => Promise<void>;
   /** A lease was granted: remembered across restarts of control. */
   readonly leased: (gateway: string, boot: string) => Promise<void>;
   /** A process said that it serves nobody any more. */
@@ -161,6 +164,12 @@ async function handle(
       const decisions = await body(request, decisionsRequest);
       admitAs(world, peer, decisions.gateway);
       await options.storeDecisions(decisions);
+      return answer({});
+    }
+    case `POST ${WATCH_PATHS.receipts}`: {
+      const receipts = await body(request, receiptsRequest);
+      admitAs(world, peer, receipts.gateway);
+      await options.storeReceipts(receipts);
       return answer({});
     }
     default:

@@ -7,7 +7,7 @@ import { constants } from 'node:http2';
 import type { TrustChain } from '@subcloud/contract/documents';
 import type { ErrorCodeName } from '@subcloud/contract/errors';
 import { type AgentMessage, LINK_HANDSHAKE_TIMEOUT_MS, linkTranscript } from '@subcloud/contract/link';
-import type { ReportEvent } from '@subcloud/contract/watch';
+import type { ReceiptsRequest, ReportEvent } from '@subcloud/contract/watch';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { verifyText } from '@subcloud/kit/signing';
@@ -34,6 +34,8 @@ export interface LinkHubOptions {
   readonly table: () => RoutingTable;
   readonly controlNowMs: () => number;
   readonly report: (event: ReportEvent) => void;
+  /** What a node signed of its answers. */
+  readonly receipts: (batch: ReceiptsRequest['batches'][number]) => void;
 }
 
 export interface LinkHub {
@@ -237,6 +239,10 @@ class Hub implements LinkHub {
       case 'drained':
         link.drained = { epoch: message.epoch, serial: message.serial, pools: message.pools };
         return this.#options.report({ ...link.drained, type: 'drained', node });
+      case 'receipts': {
+        const { type: _, ...batch } = message;
+        return this.#options.receipts({ node, ...batch });
+      }
       case 'document-acknowledged':
         link.epoch = message.epoch;
         link.serial = message.serial;

@@ -2,6 +2,7 @@
 import type { RequestDeps } from './request-deps.ts';
 import type { RequestIdentity } from './identify.ts';
 import type { TakenLimits } from './limit.ts';
+import { pseudonymOf } from './pseudonym.ts';
 import type { Served } from './serve.ts';
 
 /** Resolves with false where the record could not be written: then the answer must not end as a whole one. */
@@ -35,6 +36,14 @@ export function account(
         estimated: tokens.estimated,
         status,
         durationMs: deps.clock.monotonicMs() - identity.startedMs,
+        receipt: {
+          node: pseudonymOf(admission.pool, picked.chosen.member),
+          revision: admission.pool.revision,
+          effectiveHash: admission.pool.effectiveHash,
+          tableVersion: admission.table.version,
+          request: served.request,
+          answer: outcome.kind === 'answered' ? answer.contentHash() : null,
+        },
       },
       resolve,
     );

@@ -6,6 +6,7 @@
  * caller's socket is written to would otherwise cost a system call an event.
  */
 import type { IncomingHttpHeaders } from 'node:http2';
+import { type Hash, createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_HEADERS, SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { estimateTokens } from '../usage/estimate.ts';
@@ -28,6 +29,9 @@ export class Answer implements TurnTask {
   readonly #response: ServerResponse;
   readonly #hidesUsage: boolean;
   readonly #promptBytes: number;
+  readonly #salt: string;
+  /** Of what the caller is sent, for its receipt: events may be taken out, so the node's hash is of something else. */
+  #hash: Hash | undefined;
   #relay: SseRelay | JsonRelay | undefined;
   /** Of nodes that broke off, before the one that answers now. */
   #textEventsBefore = 0;
@@ -41,10 +45,14 @@ export class Answer implements TurnTask {
   /** Called when the caller's socket is full: the node must stop until `drain`. */
   onFull: (() => void) | undefined;
 
-  constructor(response: ServerResponse, options: { readonly hidesUsage: boolean; readonly promptBytes: number }) {
+  constructor(
+    response: ServerResponse,
+    options: { readonly hidesUsage: boolean; readonly promptBytes: number; readonly salt: string },
+  ) {
     this.#response = response;
     this.#hidesUsage = options.hidesUsage;
     this.#promptBytes = options.promptBytes;
+    this.#salt = options.salt;
   }
 
   get begun(): boolean {
@@ -68,6 +76,7 @@ export class Answer implements TurnTask {
     }
     this.status = status;
     const length = events ? undefined : headers['content-length'];
+    if (events) this.#hash = createHash('sha256').update(this.#salt, 'hex');
     this.#relay = events
       ? new SseRelay(this.#hidesUsage, this.sent)
       : new JsonRelay(length === undefined ? undefined : Number(length));
@@ -136,11 +145,24 @@ export class Answer implements TurnTask {
     else this.#response.end(last);
   }
 
+  /** SHA-256 of salt and the whole of what the caller gets, its end included; null where it gets what the node sent. */
+  contentHash(): string | null {
+    const hash = this.#hash;
+    if (hash === undefined) return null;
+    this.#hash = undefined;
+    for (const piece of this.#pending) hash.update(piece);
+    const end = this.#relay?.end;
+    if (end !== undefined) hash.update(end);
+    return hash.digest('hex');
+  }
+
   #take(): Buffer | undefined {
     const pieces = this.#pending;
     if (pieces.length === 0) return undefined;
     this.#pending = [];
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+    const taken = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+    if (taken !== undefined) this.#hash?.update(taken);
+    return taken;
   }
 
   /** Whether a stream breaks in the middle of an event; undefined for what is no stream of events. */

@@ -26,7 +26,7 @@ function scripted() {
     end: (chunk?: Buffer) => sent.push(chunk?.toString() ?? ''),
     once: () => undefined,
   } as unknown as ServerResponse;
-  const answer = new Answer(response, { hidesUsage: false, promptBytes: 10 });
+  const answer = new Answer(response, { hidesUsage: false, promptBytes: 10, salt: '0'.repeat(32) });
   const outcome = attempt({
     link: { inFlight: 0, guard: { usefulBytes: 0 }, session: { request: () => stream } } as unknown as NodeLink,
     headers: {},

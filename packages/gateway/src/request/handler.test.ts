@@ -65,6 +65,7 @@ describe('the way of a request', () => {
       'x-request-id',
       'x-subcloud-model',
       'x-subcloud-pool',
+      'x-subcloud-receipt-salt',
       'x-subcloud-table',
     ]);
     expect(node.requests[0]?.headers['x-subcloud-table']).toBe(String(t.control.version()));
@@ -79,6 +80,7 @@ describe('the way of a request', () => {
       'x-request-id',
       'x-subcloud',
       'x-subcloud-node',
+      'x-subcloud-receipt-salt',
       'x-subcloud-revision',
     ]);
     expect(reply.headers['x-subcloud-node']).not.toBe('forged');

@@ -9,6 +9,7 @@ import type { ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
 import { LINK_HEADERS } from '@subcloud/contract/link';
+import { RECEIPT_SALT_HEADER, type ReceiptFields } from '@subcloud/contract/receipts';
 import type { MemberRow, PoolRow } from '@subcloud/contract/table';
 import type { Random } from '@subcloud/kit/clock';
 import { hashBytes, pickByAffinity } from '../schedule/affinity.ts';
@@ -40,6 +41,7 @@ import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
 import { allowedBy } from './preferences.ts';
+import { newSalt, receivedBody } from './receipt-hashes.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
 
@@ -77,6 +79,8 @@ export interface Served {
   readonly headers: Readonly<Record<string, string>>;
   /** Nodes that answered parts of it before the one that was picked last. */
   readonly continuedFrom: readonly string[];
+  /** For the receipt: the caller's body, as far as the node was sent another. */
+  readonly request: ReceiptFields['request'];
 }
 
 /** Throws AppError where nothing was sent yet and nothing will be. */
@@ -84,7 +88,9 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   const { active, path } = input;
   let { scanned } = input;
   const tried: string[] = [];
-  const answer = new Answer(input.response, { hidesUsage: scanned.hidesUsage, promptBytes: scanned.byteLength });
+  const salt = newSalt();
+  const { hidesUsage, byteLength: promptBytes } = scanned;
+  const answer = new Answer(input.response, { hidesUsage, promptBytes, salt });
   const mayRetry = scanned.byteLength <= MAX_RETRIED_BODY_BYTES;
   let refused: Served | undefined;
   /** Of the node that broke off last. */
@@ -109,11 +115,11 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const tries = new TriedNode(link.stats, model, scanned.stream, startedMs);
     const going = continued;
     const body = going?.scanned ?? scanned;
-    let { headers } = broken ?? { headers: {} };
+    let headers: Record<string, string> = { ...broken?.headers };
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
     const outcome = await attempt({
       link,
-      headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked), ...continuesHeaders(going) },
+      headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt), ...continuesHeaders(going) },
       body: body.pieces,
       response: input.response,
       answer,
@@ -132,6 +138,7 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
         const timing = { gatewayMs: startedMs - input.identity.startedMs, nodeMs: nowMs - startedMs };
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
+        headers[RECEIPT_SALT_HEADER] = salt;
         Object.assign(headers, input.taken.headers);
         answer.begin(status, engine, headers);
       },
@@ -146,16 +153,17 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const { version } = admission.table;
     input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
     if (going !== undefined) input.trace.continued(answer.sent?.bytesBefore ?? 0);
+    const request = receivedBody(input.scanned.source.bytes, body.pieces, salt);
     if (outcome.kind === 'refused') {
       if (outcome.verdict === 'lock') reportLock(deps, { ...input, scanned }, admission, picked, outcome);
       if (broken === undefined) {
         headers = { ...answerHeaders(input.identity, admission.pool, picked.chosen.member), ...input.taken.headers };
-        const served = { admission, picked, model, answer, outcome, headers, continuedFrom };
+        const served = { admission, picked, model, answer, outcome, headers, continuedFrom, request };
         if (outcome.verdict === 'pass') return served;
         if (outcome.verdict === 'retry') refused = served;
       }
     } else if (outcome.kind !== 'failed') {
-      const served = { admission, picked, model, answer, outcome, headers, continuedFrom };
+      const served = { admission, picked, model, answer, outcome, headers, continuedFrom, request };
       if (outcome.kind !== 'interrupted' || outcome.cut || answer.sent === undefined) return served;
       broken = served;
     }
@@ -267,7 +275,7 @@ function networkId({ aliases }: PoolRow, name: string): string {
 }
 
 /** All that a node learns of a request besides its body. */
-function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick): OutgoingHttpHeaders {
+function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick, salt: string): OutgoingHttpHeaders {
   return {
     ':method': 'POST',
     ':path': input.path,
@@ -278,6 +286,7 @@ function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick): Out
     [LINK_HEADERS.table]: String(admission.table.version),
     [LINK_HEADERS.model]: input.scanned.model,
     [LINK_HEADERS.request]: input.identity.requestId,
+    [RECEIPT_SALT_HEADER]: salt,
   };
 }
 

@@ -1,12 +1,13 @@
 import { AppError } from '@subcloud/contract/errors';
 import { decisionRecord } from '@subcloud/contract/watch';
+import { readReceipt } from '../../receipts/read-receipt.ts';
 import { callersRequest, fullRequest, poolOf, seesNodes } from '../explain-request.ts';
 import { listUsage } from './usage.ts';
 import { type Handlers, iso } from '../context.ts';
 import { knownSubcloud, may } from '../../access/authorise.ts';
 import type { PrincipalId } from '@subcloud/policy/principal';
 
-export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEvents'> = {
+export const recordHandlers: Pick<Handlers, 'getRequest' | 'getReceipt' | 'listUsage' | 'listEvents'> = {
   async getRequest(context, { params }, actor) {
     const { db, loop } = context;
     const row = await db
@@ -22,6 +23,19 @@ export const recordHandlers: Pick<Handlers, 'getRequest' | 'listUsage' | 'listEv
       return callersRequest(context, record);
     throw new AppError('client.not_found', {
       message: `There is no request ${params.id}, or this credential may not know of it.`,
+    });
+  },
+
+  async getReceipt({ db, loop }, { params }, actor) {
+    const { world } = loop;
+    const stored = await readReceipt(db, world.networkId, params.id);
+    if (stored !== undefined) {
+      const pool = poolOf(world, stored);
+      const caller = stored.principal as PrincipalId;
+      if (seesNodes(world, actor, pool) || may(world, actor, { kind: 'request', caller, pool })) return stored.receipt;
+    }
+    throw new AppError('client.not_found', {
+      message: `There is no receipt of ${params.id}, or this credential may not know of it. A receipt is there some seconds after the answer, for 30 days.`,
     });
   },
 
