@@ -24,7 +24,7 @@ export function manyPolicies(policies: readonly CompiledPolicy[]): ManyPolicies 
   const clauses = distinct(policies.flatMap(({ nodeClauses }) => nodeClauses));
   const models = distinct(policies.map((policy) => policy.models));
   const compiled = policies.map(({ nodeClauses, models: ofModels }) => ({
-    clauses: Int32Array.from(nodeClauses, ({ asks }) => clauses.at.get(asks) ?? -1),
+    clauses: nodeClauses.map(({ asks }) => clauses.at.get(asks) ?? -1),
     models: models.at.get(ofModels.asks) ?? -1,
   }));
   const outcomes = new Uint8Array(clauses.all.length);
@@ -53,13 +53,11 @@ export function manyPolicies(policies: readonly CompiledPolicy[]): ManyPolicies 
       return (at) => {
         const policy = compiled[at];
         if (policy === undefined) throw new RangeError('no such policy');
-        for (const clause of policy.clauses) {
-          if (passes(clause)) continue;
-          const name = clauses.all[clause]?.name;
-          if (name === undefined) throw new RangeError('no such clause');
-          return admitsNobody(name);
-        }
-        return ofModels(policy.models);
+        const failing = policy.clauses.find((clause) => outcomes[clause] !== PASS && !passes(clause));
+        if (failing === undefined) return ofModels(policy.models);
+        const name = clauses.all[failing]?.name;
+        if (name === undefined) throw new RangeError('no such clause');
+        return admitsNobody(name);
       };
     },
   };

@@ -30,8 +30,8 @@ export async function loadClaims(db: Database, world: World): Promise<void> {
 const ROWS_AT_ONCE = 20_000;
 
 async function* claimRows(db: Database) {
-  for (let after = ''; ; ) {
-    const rows = await db
+  const page = (after: string) =>
+    db
       .selectFrom('claims')
       .select(['id', 'node_id', 'digest', 'fact', 'value', 'source', 'issuer', 'issuer_owner'])
       .select(['issued_at', 'confirmed_at', 'expires_at', 'revoked_at'])
@@ -40,10 +40,14 @@ async function* claimRows(db: Database) {
       .orderBy('id')
       .limit(ROWS_AT_ONCE)
       .execute();
-    yield* rows;
+  for (let coming = page(''); ; ) {
+    const rows = await coming;
     const last = rows.at(-1);
-    if (last === undefined || rows.length < ROWS_AT_ONCE) return;
-    after = last.id;
+    if (last === undefined || rows.length < ROWS_AT_ONCE) return yield* rows;
+    // The store reads the next ones while these become claims.
+    coming = page(last.id);
+    coming.catch(() => undefined);
+    yield* rows;
   }
 }
 

@@ -1,6 +1,7 @@
 /** What one Subcloud and one node are to each other: what the policy admits, and whether operator and owner say yes. Pure. */
 import type { AdmissionAt } from '@subcloud/policy/admit-many';
 import {
+  type Consent,
   type ConsentQuestion,
   consentsByName,
   consentsToAutoJoin,
@@ -47,11 +48,11 @@ export function judge(
   const takesItself = mode !== 'private' && subcloud.participation.autoJoin;
   // What joins an open Subcloud by itself asks a semi-open one by itself, while it is eligible.
   const filed = mode === 'semi-open' && takesItself && (because === 'joined' || stored?.state === 'requested');
-  const asks = consentsByName(node.consent, question) || (filed && consentsToAutoJoin(node.consent, question));
-  const permitted = (asked: ConsentQuestion): boolean =>
-    consentsByName(node.consent, asked) || (takesItself && consentsToAutoJoin(node.consent, asked));
-  const permits = !refused && !banned && (permitted(question) || (assigned && node.operator === owner));
-  const overreaches = !permits && permitted(questions.lesser);
+  const named = consentsByName(node.consent, question);
+  const taken = takesItself && consentsToAutoJoin(node.consent, question);
+  const asks = named || (filed && taken);
+  const permits = !refused && !banned && (named || taken || (assigned && node.operator === owner));
+  const overreaches = !permits && permitsLess(node.consent, takesItself, questions.lesser);
   const mayIsolate =
     !isolates(subcloud) || (stored !== undefined && holds(stored)) || input.isolation?.allows(owner) !== false;
   const reason = banned
@@ -66,6 +67,10 @@ export function judge(
             ? 'approval'
             : because;
   return { decision, permits, asks, refused, overreaches, displaced: false, reason };
+}
+
+function permitsLess(consent: Consent, takesItself: boolean, lesser: ConsentQuestion): boolean {
+  return consentsByName(consent, lesser) || (takesItself && consentsToAutoJoin(consent, lesser));
 }
 
 /** Whether the list of one that keeps its models names this id, whatever is known of the weights. */

@@ -230,11 +230,11 @@ function isOver({ state }: Membership): boolean {
  * `activeSince` first, then by id; who would join now comes as of now), then what isolates and has the node, since it may
  * count already for the share that auto-join may take, then the others. Of a scope: what is in it or has a membership.
  */
-function* inOrder(
+function inOrder(
   list: SubcloudList,
   { memberships, nowMs }: ReconcileInput,
   scope: ReadonlySet<string> | undefined,
-): Generator<Listed> {
+): readonly Listed[] {
   const heldFromMs = ({ subcloud: { id } }: Listed): number => {
     const stored = memberships.get(id);
     return stored !== undefined && holds(stored) ? (stored.activeSinceMs ?? nowMs) : nowMs;
@@ -246,16 +246,18 @@ function* inOrder(
       ? undefined
       : [...new Set([...members, ...[...scope].flatMap((id) => list.sharing(id) ?? [])])].sort((a, b) => a.at - b.at);
   const keepers = among?.filter(isKeeper) ?? list.keepers;
-  if (keepers.length > 0)
-    yield* keepers.toSorted((a, b) => heldFromMs(a) - heldFromMs(b) || (a.subcloud.id < b.subcloud.id ? -1 : 1));
   const isHolder = (listed: Listed): boolean => {
     const stored = memberships.get(listed.subcloud.id);
     return !isKeeper(listed) && isolates(listed.subcloud) && stored !== undefined && holds(stored);
   };
   const holders = members.filter(isHolder).sort((a, b) => a.at - b.at);
-  yield* holders;
-  for (const listed of among ?? list.plain)
-    if (!isKeeper(listed) && (holders.length === 0 || !holders.includes(listed))) yield listed;
+  const others = among?.filter((listed) => !isKeeper(listed)) ?? list.plain;
+  if (keepers.length === 0 && holders.length === 0) return others;
+  return [
+    ...keepers.toSorted((a, b) => heldFromMs(a) - heldFromMs(b) || (a.subcloud.id < b.subcloud.id ? -1 : 1)),
+    ...holders,
+    ...others.filter((listed) => !holders.includes(listed)),
+  ];
 }
 
 function decidesAll(

@@ -8,6 +8,7 @@ import { type NewEvent, insertEvents } from './events.ts';
 
 /** Rows in one statement, well below PostgreSQL's 65,535 parameters. */
 const BATCH = 500;
+const MEMBERSHIPS_AT_ONCE = 2_000;
 
 export async function saveMemberships(
   db: Database,
@@ -18,22 +19,16 @@ export async function saveMemberships(
     const upserts = changes.flatMap(({ node, subcloudId, to }) =>
       to === null ? [] : [membershipRow(node, subcloudId, to)],
     );
-    for (let start = 0; start < upserts.length; start += BATCH) {
-      await tx
-        .insertInto('memberships')
-        .values(upserts.slice(start, start + BATCH))
-        .onConflict((conflict) =>
-          conflict.columns(['node_id', 'subcloud_id']).doUpdateSet((row) => ({
-            state: row.ref('excluded.state'),
-            reason: row.ref('excluded.reason'),
-            since: row.ref('excluded.since'),
-            active_since: row.ref('excluded.active_since'),
-            assigned: row.ref('excluded.assigned'),
-            cooldown_from: row.ref('excluded.cooldown_from'),
-            drains_to: row.ref('excluded.drains_to'),
-          })),
-        )
-        .execute();
+    for (let start = 0; start < upserts.length; start += MEMBERSHIPS_AT_ONCE) {
+      const given = JSON.stringify(upserts.slice(start, start + MEMBERSHIPS_AT_ONCE));
+      // One parameter: the store parses a long list of rows for longer than it writes them.
+      await sql`insert into memberships
+          (node_id, subcloud_id, state, reason, since, active_since, assigned, cooldown_from, drains_to)
+        select * from jsonb_to_recordset(${given}::jsonb) as given (node_id text, subcloud_id text, state text, reason text,
+          since bigint, active_since bigint, assigned boolean, cooldown_from bigint, drains_to text)
+        on conflict (node_id, subcloud_id) do update set state = excluded.state, reason = excluded.reason,
+          since = excluded.since, active_since = excluded.active_since, assigned = excluded.assigned,
+          cooldown_from = excluded.cooldown_from, drains_to = excluded.drains_to`.execute(tx);
     }
     const ended = changes.filter(({ to }) => to === null);
     if (ended.length > 0) {
