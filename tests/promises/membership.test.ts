@@ -27,7 +27,7 @@ function always(check: (fleet: Fleet, event: FleetEvent | undefined) => void, nu
   );
 }
 
-describe('after any events', () => {
+describe('after any events', { timeout: 120_000 }, () => {
   it('every membership is what the rules say, and so is that there is none', async () => {
     const seen = new Set<string>();
     const check = (fleet: Fleet): void => {

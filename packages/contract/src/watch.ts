@@ -24,7 +24,7 @@ export const WATCH_ACK_MS = 2_000;
 /** A gateway that has not acknowledged a table this long after it was published gets no new lease. */
 export const WATCH_LAG_MS = 10_000;
 /** Rows in one line, so that neither loop stalls on a large table. */
-export const WATCH_ROWS_PER_LINE = 200;
+export const WATCH_ROWS_PER_LINE = 64;
 
 export const WATCH_PATHS = {
   watch: '/internal/v1/watch',

@@ -24,7 +24,8 @@ export async function saveMemberships(
       // One parameter: the store parses a long list of rows for longer than it writes them.
       await sql`insert into memberships
           (node_id, subcloud_id, state, reason, since, active_since, assigned, cooldown_from, drains_to)
-        select * from jsonb_to_recordset(${given}::jsonb) as given (node_id text, subcloud_id text, state text, reason text,
+        select node_id, subcloud_id, state, reason, since, active_since, assigned, cooldown_from, drains_to
+        from jsonb_to_recordset(${given}::jsonb) as given (node_id text, subcloud_id text, state text, reason text,
           since bigint, active_since bigint, assigned boolean, cooldown_from bigint, drains_to text)
         on conflict (node_id, subcloud_id) do update set state = excluded.state, reason = excluded.reason,
           since = excluded.since, active_since = excluded.active_since, assigned = excluded.assigned,

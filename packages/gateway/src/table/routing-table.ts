@@ -17,7 +17,8 @@ import {
   rowKey,
 } from '@subcloud/contract/table';
 import { rowSchemas } from '@subcloud/contract/table-schemas';
-import { ShardedMap } from './sharded-map.ts';
+import { type MemberEdits, memberEdits } from './member-edits.ts';
+import { ShardedMap, type ShardedMapEditor } from './sharded-map.ts';
 import { type SnapshotTable, snapshotTable } from './snapshot-table.ts';
 
 export class TableError extends Error {
@@ -65,7 +66,21 @@ export function membersServing(table: RoutingTable, pool: string, model: string)
   return table.poolIndexes.get(pool)?.byModel.get(model) ?? NO_MEMBERS;
 }
 
-type Changes = { readonly [Kind in RowKind]: Map<string, RowTypes[Kind] | undefined> };
+type Changes = { readonly [Kind in Exclude<RowKind, 'member'>]: Map<string, RowTypes[Kind] | undefined> };
+type Edits = { readonly [Kind in Exclude<RowKind, 'member' | 'network'>]: ShardedMapEditor<RowTypes[Kind]> } & {
+  readonly member: MemberEdits;
+};
+
+function editsOf({ pools, nodes, credentials, principals, documents, poolIndexes }: RoutingTable): Edits {
+  return {
+    pool: pools.edit(),
+    node: nodes.edit(),
+    credential: credentials.edit(),
+    principal: principals.edit(),
+    document: documents.edit(),
+    member: memberEdits(poolIndexes),
+  };
+}
 
 /**
  * What changed from one version to the next, for those who must act on it. A snapshot replaces everything (`whole`), what it
@@ -91,20 +106,21 @@ export class TableBuilder {
     network: new Map(),
     pool: new Map(),
     node: new Map(),
-    member: new Map(),
     credential: new Map(),
     principal: new Map(),
     document: new Map(),
   };
 
   readonly #cuts = new Set<string>();
-  /** A snapshot is indexed row by row as it comes, so that its commit stalls nobody, however large it is. */
+  /** What comes is indexed row by row, so that a commit stalls nobody, however much it brings. */
   readonly #snapshot: SnapshotTable | undefined;
+  readonly #edits: Edits;
 
   constructor(base: RoutingTable, mode: 'snapshot' | 'delta') {
     this.#base = mode === 'snapshot' ? EMPTY_TABLE : base;
     this.#whole = mode === 'snapshot';
     this.#snapshot = mode === 'snapshot' ? snapshotTable() : undefined;
+    this.#edits = editsOf(this.#base);
   }
 
   /** Throws TableError when the row is not one that this release knows. */
@@ -120,7 +136,7 @@ export class TableBuilder {
     if (canonicalKey(kind, key, row) !== key) throw new TableError(`a ${kind} row stands under another row's key`);
     const rest = keyRest(kind, key);
     if (kind === 'member' && (row as MemberRow).cut === true) this.#cuts.add(rest);
-    if (this.#snapshot === undefined) (this.#changes[kind] as Map<string, unknown>).set(rest, row);
+    if (this.#snapshot === undefined) this.#change(kind, rest, row);
     else if (!this.#snapshot.add(kind, rest, row)) throw new TableError('a snapshot has a row twice');
   }
 
@@ -128,23 +144,36 @@ export class TableBuilder {
     if (this.#snapshot !== undefined) throw new TableError('a snapshot deletes a row');
     const kind = kindOfKey(key);
     if (kind === undefined) throw new TableError('the table has a row of an unknown kind');
-    this.#changes[kind].set(keyRest(kind, key), undefined);
+    this.#change(kind, keyRest(kind, key), undefined);
+  }
+
+  #change(kind: RowKind, rest: string, row: RowTypes[RowKind] | undefined): void {
+    if (kind === 'member') {
+      const slash = rest.indexOf('/');
+      const member = row as MemberRow | undefined;
+      // A row that cuts is no member.
+      this.#edits.member.set(rest.slice(0, slash), rest.slice(slash + 1), member?.cut === true ? undefined : member);
+      return;
+    }
+    (this.#changes[kind] as Map<string, unknown>).set(rest, row);
+    if (kind !== 'network') (this.#edits[kind] as ShardedMapEditor<unknown>).set(rest, row);
   }
 
   commit(version: number, epoch: number): TableChange {
-    const { network, pool, node, member, credential, principal, document } = this.#changes;
+    const { network, pool, node, credential, principal, document } = this.#changes;
     const base = this.#base;
     const cuts = this.#cuts;
+    const edits = this.#edits;
     const table: RoutingTable = this.#snapshot?.done(version, epoch) ?? {
       version,
       epoch,
       network: network.has('') ? network.get('') : base.network,
-      pools: base.pools.with(pool),
-      poolIndexes: indexMembers(base.poolIndexes, member),
-      nodes: base.nodes.with(node),
-      credentials: base.credentials.with(credential),
-      principals: base.principals.with(principal),
-      documents: base.documents.with(document),
+      pools: edits.pool.done(),
+      poolIndexes: edits.member.done(),
+      nodes: edits.node.done(),
+      credentials: edits.credential.done(),
+      principals: edits.principal.done(),
+      documents: edits.document.done(),
     };
     const whole = this.#whole;
     const bansChanged = whole || principal.size > 0 || [...pool.values()].some((row) => row?.banned !== undefined);
@@ -174,51 +203,4 @@ function canonicalKey(kind: RowKind, key: string, row: RowTypes[RowKind]): strin
     case 'document':
       return rowKey.document((row as DocumentRow).node);
   }
-}
-
-/** Rebuilds only the (pool, model) arrays that a changed member stands in; `changes` is keyed `pool/node`. */
-function indexMembers(
-  base: ReadonlyMap<string, PoolIndex>,
-  changes: ReadonlyMap<string, MemberRow | undefined>,
-): ReadonlyMap<string, PoolIndex> {
-  if (changes.size === 0) return base;
-  const byPool = new Map<string, Map<string, MemberRow | undefined>>();
-  for (const [key, row] of changes) {
-    const slash = key.indexOf('/');
-    const pool = key.slice(0, slash);
-    let ofPool = byPool.get(pool);
-    if (ofPool === undefined) byPool.set(pool, (ofPool = new Map()));
-    // A row that cuts is no member.
-    ofPool.set(key.slice(slash + 1), row?.cut === true ? undefined : row);
-  }
-  const indexes = new Map(base);
-  for (const [pool, rows] of byPool) {
-    const index = changePool(indexes.get(pool), rows);
-    if (index.members.size === 0) indexes.delete(pool);
-    else indexes.set(pool, index);
-  }
-  return indexes;
-}
-
-function changePool(base: PoolIndex | undefined, rows: ReadonlyMap<string, MemberRow | undefined>): PoolIndex {
-  const members = base?.members ?? ShardedMap.empty<MemberRow>();
-  const added = new Map<string, MemberRow[]>();
-  for (const [node, row] of rows) {
-    // A changed row leaves every array that it stood in, and enters those of its new models.
-    for (const model of members.get(node)?.models ?? []) if (!added.has(model)) added.set(model, []);
-    if (row === undefined) continue;
-    for (const model of new Set(row.models)) {
-      const arriving = added.get(model);
-      if (arriving === undefined) added.set(model, [row]);
-      else arriving.push(row);
-    }
-  }
-  const byModel = new Map(base?.byModel);
-  for (const [model, arriving] of added) {
-    const staying = (byModel.get(model) ?? []).filter(({ node }) => !rows.has(node));
-    const all = staying.concat(arriving);
-    if (all.length === 0) byModel.delete(model);
-    else byModel.set(model, all);
-  }
-  return { members: members.with(rows), byModel };
 }

@@ -10,6 +10,13 @@ export interface ShardedMapCollector<Value> {
   readonly done: () => ShardedMap<Value>;
 }
 
+export interface ShardedMapEditor<Value> {
+  /** Undefined deletes the key. */
+  readonly set: (key: string, value: Value | undefined) => void;
+  /** After it, nothing is set any more. */
+  readonly done: () => ShardedMap<Value>;
+}
+
 export class ShardedMap<Value> {
   readonly #shards: readonly ReadonlyMap<string, Value>[];
   readonly size: number;
@@ -51,26 +58,27 @@ export class ShardedMap<Value> {
     for (const shard of this.#shards) yield* shard.values();
   }
 
-  /** The same map with these keys set (or deleted, where the value is undefined). */
-  with(changes: ReadonlyMap<string, Value | undefined>): ShardedMap<Value> {
-    if (changes.size === 0) return this;
+  /** The same map with changes that are made key by key; this one stays as it is. */
+  edit(): ShardedMapEditor<Value> {
     const shards = [...this.#shards];
     const copied = new Map<number, Map<string, Value>>();
-    let size = this.size;
-    for (const [key, value] of changes) {
-      const index = shardOf(key);
-      let shard = copied.get(index);
-      if (shard === undefined) {
-        shard = new Map(shards[index]);
-        copied.set(index, shard);
-        shards[index] = shard;
-      }
-      size -= shard.size;
-      if (value === undefined) shard.delete(key);
-      else shard.set(key, value);
-      size += shard.size;
-    }
-    return new ShardedMap(shards, size);
+    let { size } = this;
+    return {
+      set(key, value) {
+        const index = shardOf(key);
+        let shard = copied.get(index);
+        if (shard === undefined) {
+          shard = new Map(shards[index]);
+          copied.set(index, shard);
+          shards[index] = shard;
+        }
+        size -= shard.size;
+        if (value === undefined) shard.delete(key);
+        else shard.set(key, value);
+        size += shard.size;
+      },
+      done: () => (copied.size === 0 ? this : new ShardedMap(shards, size)),
+    };
   }
 }
 

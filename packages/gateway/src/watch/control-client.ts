@@ -11,6 +11,8 @@ export interface ControlClient {
   post(path: string, body: unknown): Promise<unknown>;
   /** The same for a body that is JSON text already. */
   postJson(path: string, json: string): Promise<unknown>;
+  /** The same for a body that is made while it is sent: requests get a turn of the loop after each part of it. */
+  postParts(path: string, parts: Iterable<string>): Promise<unknown>;
   /** The answer to a GET that never ends. */
   open(path: string, onAnswer: (answer: IncomingMessage) => void, onFailure: (error: Error) => void): ClientRequest;
 }
@@ -18,6 +20,7 @@ export interface ControlClient {
 export function controlClient(transport: ControlTransport): ControlClient {
   return {
     post: (path, body) => post((options) => transport.request('watch', options), path, JSON.stringify(body)),
+    postParts: (path, parts) => post((options) => transport.request('watch', options), path, parts),
     postJson: (path, json) => post((options) => transport.request('watch', options), path, json),
     open(path, onAnswer, onFailure) {
       const call = transport.single('watch', { path, method: 'GET' });
@@ -34,13 +37,18 @@ export function postOn(connection: RequestOptions, path: string, text: string): 
   return post((options) => request({ ...options, ...connection }), path, text);
 }
 
-function post(start: (options: RequestOptions) => ClientRequest, path: string, text: string): Promise<unknown> {
+function post(
+  start: (options: RequestOptions) => ClientRequest,
+  path: string,
+  body: string | Iterable<string>,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
+    const length = typeof body === 'string' ? { 'content-length': Buffer.byteLength(body) } : {};
     const call = start({
       path,
       method: 'POST',
       timeout: CALL_TIMEOUT_MS,
-      headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
+      headers: { 'content-type': 'application/json', ...length },
     });
     call.on('timeout', () => call.destroy(new Error(`control did not answer ${path} in ${CALL_TIMEOUT_MS} ms`)));
     call.on('error', reject);
@@ -64,6 +72,21 @@ function post(start: (options: RequestOptions) => ClientRequest, path: string, t
         }
       });
     });
-    call.end(text);
+    if (typeof body === 'string') call.end(body);
+    else sendParts(call, body).catch(reject);
   });
+}
+
+async function sendParts(call: ClientRequest, parts: Iterable<string>): Promise<void> {
+  for (const part of parts) {
+    const isFull = !call.write(part);
+    await new Promise<void>((resolve) => {
+      if (!isFull) return void setImmediate(resolve);
+      call.once('drain', resolve);
+      call.once('close', resolve);
+    });
+    // Why is told where the call is awaited.
+    if (call.destroyed) return;
+  }
+  call.end();
 }

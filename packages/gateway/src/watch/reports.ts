@@ -16,6 +16,9 @@ const MAX_QUEUED_EVENTS = 50_000;
 /** The whole of what agents declared is told over so long, a slice at a time. */
 const RESYNC_MS = 60_000;
 const SLICE_MS = 250;
+/** Some 60 KiB, where they are declarations. */
+const VALUES_A_PART = 64;
+const ALIVE_AT_ONCE = 2_000;
 /** Fewer are not worth a call of their own. */
 const LEAST_SLICE = 64;
 const RETRY_BACKOFF = { baseMs: 100, capMs: 2_000 };
@@ -74,13 +77,9 @@ export function startReports(options: ReportsOptions): Reports {
     queue = queue.slice(events.length);
     whole = false;
     underWay = true;
+    const { gatewayId: gateway, boot } = options;
     control
-      .post(WATCH_PATHS.reports, {
-        gateway: options.gatewayId,
-        boot: options.boot,
-        ...(withLinks ? { links: options.links() } : {}),
-        events,
-      } satisfies ReportsRequest)
+      .postParts(WATCH_PATHS.reports, reportParts({ gateway, boot, events }, withLinks ? options.links() : undefined))
       .then(
         () => {
           failures = 0;
@@ -122,7 +121,8 @@ export function startReports(options: ReportsOptions): Reports {
 
   const heartbeat = clock.every(HEARTBEAT_MS, () => {
     const nodes = options.links().map(({ node }) => node);
-    if (nodes.length > 0) add({ type: 'alive', nodes });
+    for (let start = 0; start < nodes.length; start += ALIVE_AT_ONCE)
+      add({ type: 'alive', nodes: nodes.slice(start, start + ALIVE_AT_ONCE) });
   });
 
   const add = (event: ReportEvent): void => {
@@ -151,6 +151,23 @@ export function startReports(options: ReportsOptions): Reports {
       slicing?.cancel();
     },
   };
+}
+
+/** The report as JSON text, a part at a time: of ten thousand links in one text, requests would wait for the whole. */
+function* reportParts({ gateway, boot, events }: ReportsRequest, links: LinkStates | undefined): Generator<string> {
+  yield `{"gateway":${JSON.stringify(gateway)},"boot":${JSON.stringify(boot)}`;
+  if (links !== undefined) yield* listParts('links', links);
+  yield* listParts('events', events);
+  yield '}';
+}
+
+function* listParts(name: string, values: readonly unknown[]): Generator<string> {
+  yield `,"${name}":[`;
+  for (let start = 0; start < values.length; start += VALUES_A_PART) {
+    const part = JSON.stringify(values.slice(start, start + VALUES_A_PART)).slice(1, -1);
+    yield start === 0 ? part : `,${part}`;
+  }
+  yield ']';
 }
 
 /** What a call that failed leaves to be told. Whether nodes are linked or alive is told by the links as they are then. */
