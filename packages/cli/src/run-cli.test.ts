@@ -83,8 +83,8 @@ test('a list is a table for people, and with --json exactly one JSON document on
   expect(forPeople).toEqual({
     exitCode: 0,
     stdout: [
-      'ID      NAME   OPERATOR  ONLINE  LOCATION  MODELS  POOLS',
-      'nod_a1  gpu-1  org:acme  yes     DE        tiny    global, eu-only (suspended)',
+      'ID      NAME   OPERATOR  ONLINE  LOCATION  MODELS  POOLS                        WARNINGS',
+      'nod_a1  gpu-1  org:acme  yes     DE        tiny    global, eu-only (suspended)  -',
       '',
     ].join('\n'),
     stderr: '',

@@ -54,6 +54,9 @@ export type WatchMessage =
   | { readonly type: 'commit'; readonly tableVersion: number; readonly nowMs: number }
   | { readonly type: 'ping'; readonly nowMs: number };
 
+export const LINK_REFUSALS = ['second-link', 'version'] as const;
+export type LinkRefusal = (typeof LINK_REFUSALS)[number];
+
 export const gatewayId = z.string().regex(/^gw_[0-9a-z]{1,64}$/);
 const nodeId = z.string().regex(/^nod_[0-9a-z]{1,64}$/);
 
@@ -144,6 +147,17 @@ export const reportsRequest = z.strictObject({
         z.strictObject({
           type: z.literal('used'),
           credentials: z.array(z.tuple([z.string().max(64), z.int().nonnegative()])).max(10_000),
+        }),
+        /**
+         * A link that was refused. `second-link`: whoever dialled proved the node's key, while another link of it answers.
+         * `version`: it names itself the node and speaks no version in common, so nothing of it is proved.
+         */
+        z.strictObject({
+          type: z.literal('link-refused'),
+          node: nodeId,
+          why: z.enum(LINK_REFUSALS),
+          address: z.string().max(64),
+          says: z.string().max(256),
         }),
         /** A 421 that is no race: agent and table disagree, somebody is faulty or lying. */
         z.strictObject({

@@ -21,6 +21,7 @@ import { createIdentity } from './identity/identity.ts';
 import { oidcFrom } from './identity/oidc-from.ts';
 import { readDayUsage } from './limits/day-usage.ts';
 import { createShares } from './limits/shares.ts';
+import { watchKeyExpiry } from './keys/expiry-watch.ts';
 import { createLoop } from './loop.ts';
 import { createServingHalves } from './receipts/serving-halves.ts';
 import { startMaintenance } from './maintenance.ts';
@@ -92,6 +93,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
 
   const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
   const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
+  const expiry = watchKeyExpiry({ ring: authority.ring, clock, log });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
   const servingHalves = createServingHalves({ authority, clock, log, db, world: () => loop.world });
@@ -160,6 +162,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
 
   const stop = async (): Promise<void> => {
     maintenance.stop();
+    expiry.stop();
     await listener?.close();
     await apiSocket.close();
     await watchSocket.close();

@@ -311,6 +311,10 @@ function saysTimeBeyond(message: GatewayMessage, { gateway }: Handshake): boolea
 function goodbye(data: Buffer | undefined): LinkError | undefined {
   const code = data === undefined ? '' : Buffer.from(data).toString('latin1').slice(0, 64);
   if (code === '') return undefined;
+  if (code === 'client.conflict')
+    return new LinkError(
+      `the gateway ends the link: ${code}: another link with this node's key is up; if that is no earlier run of this agent, its data folder is in use on two machines: enrol one of them anew from an empty folder`,
+    );
   return new LinkError(`the gateway ends the link: ${code}`, code === 'policy.node_refused' ? 'refused' : 'failed');
 }
 

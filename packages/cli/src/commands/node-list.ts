@@ -8,7 +8,7 @@ export function addNodeList(parent: Command, cli: Cli): void {
       const { listAll } = await import('@subcloud/sdk/pages');
       output.result(await listAll(client, 'listNodes'), (items) =>
         table(
-          ['id', 'name', 'operator', 'online', 'location', 'models', 'pools'],
+          ['id', 'name', 'operator', 'online', 'location', 'models', 'pools', 'warnings'],
           items.map((node) => [
             node.id,
             node.name,
@@ -17,6 +17,7 @@ export function addNodeList(parent: Command, cli: Cli): void {
             node.location.map(({ country, subdivision }) => subdivision ?? country).join('|'),
             node.models.join(', '),
             node.pools.map(({ pool, state }) => (state === 'active' ? pool : `${pool} (${state})`)).join(', '),
+            node.warnings.length === 0 ? '' : `${node.warnings.length}, see node get`,
           ]),
         ),
       );

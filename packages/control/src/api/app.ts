@@ -166,7 +166,11 @@ export function createApi(options: {
       : c.body(content.bytes, 200, headers);
   });
   app.get(CONTROL_METRICS_PATH, async (c) =>
-    c.body(await metrics.text(loop.world, context.pass.table.version), 200, { 'content-type': metrics.contentType }),
+    c.body(
+      await metrics.text(loop.world, context.pass.table.version, context.authority.ring.status(), clock.nowMs()),
+      200,
+      { 'content-type': metrics.contentType },
+    ),
   );
   app.get('/', (c) => c.redirect('/docs', 302));
   app.notFound((c) =>

@@ -15,6 +15,7 @@ import { type Membership } from '../membership/reconcile.ts';
 import { type NodeRecord, type SubcloudRecord, type World, isOnline } from '../world/world.ts';
 import { rowKey } from '@subcloud/contract/table';
 import type { PublishedTable } from '../compile/published-table.ts';
+import { linkWarnings } from '../facts/node-alerts.ts';
 import { factsOf } from '../world/facts-of.ts';
 import { iso, isoOrNull } from './context.ts';
 
@@ -40,7 +41,7 @@ export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSum
       const subcloud = world.subclouds.get(id);
       return subcloud === undefined ? [] : [{ pool: subcloud.name, state, reason }];
     }),
-    warnings: nodeWarnings(facts, nowMs),
+    warnings: [...nodeWarnings(facts, nowMs), ...linkWarnings(node.alerts, world.links.get(node.id) ?? [], nowMs)],
   };
 }
 

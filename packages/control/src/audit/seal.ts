@@ -41,6 +41,7 @@ export function startAuditSealer(options: {
   const path = join(dataDir, 'audit-head.json');
   let anchor: SealRecord | null = readAnchor(path);
   let broken: string | null = null;
+  let unsealable: string | null = null;
   let running: Promise<void> | undefined;
 
   const sealOnce = async (): Promise<void> => {
@@ -60,7 +61,13 @@ export function startAuditSealer(options: {
     }
     broken = null;
     if (to.sequence === from.sequence) return;
-    const seal = authority.signAudit({ sequence: to.sequence, hash: to.hash, previous: from.sequence });
+    const seal = sealThatHolds(authority, { sequence: to.sequence, hash: to.hash, previous: from.sequence });
+    if ('why' in seal) {
+      if (unsealable !== seal.why) log.error({ sequence: to.sequence }, `the audit log goes on unsealed: ${seal.why}`);
+      unsealable = seal.why;
+      return;
+    }
+    unsealable = null;
     await db
       .insertInto('audit_seals')
       .values({
@@ -90,6 +97,23 @@ export function startAuditSealer(options: {
       await seal().catch((error: unknown) => log.warn({ err: error }, 'the end of the audit log is not sealed yet'));
     },
   };
+}
+
+/**
+ * A seal that nobody could verify is not made: it would stand in the log for ever, and nothing could be sealed after it. The
+ * entries wait, chained, until the signing key has a certificate that holds.
+ */
+function sealThatHolds(
+  authority: Authority,
+  body: Parameters<Authority['signAudit']>[0],
+): SealRecord | { readonly why: string } {
+  try {
+    const seal = authority.signAudit(body);
+    openSeal(seal, [authority.networkKey]);
+    return seal;
+  } catch (error) {
+    return { why: error instanceof Error ? error.message : 'unknown' };
+  }
 }
 
 type Followed =

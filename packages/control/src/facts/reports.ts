@@ -21,6 +21,7 @@ import { type ClaimDraft, oldestMeasuredMs, withClaims } from './claims.ts';
 import { declaredClaims } from './declared.ts';
 import { type LinkState, applyLinks, linkEvents, wholeLinks } from './link-states.ts';
 import type { LocationMeasurer } from './measure-location.ts';
+import { nodeAlertsOf } from './note-alerts.ts';
 import { type NodeDraft, applyDraft, newDraft, revivedBy, saveDrafts, scopeOfDraft } from './node-draft.ts';
 
 export interface ReportSink {
@@ -180,6 +181,7 @@ async function draftChanges(
   const nowMs = clock.nowMs();
   const drafts = new Map<string, NodeDraft>();
   const alarms: NewEvent[] = [];
+  const alerts = nodeAlertsOf(world, said.gateway, alarms, nowMs);
   const draftOf = (id: string): NodeDraft | undefined => {
     const node = world.nodes.get(id);
     if (node === undefined) return undefined;
@@ -190,6 +192,7 @@ async function draftChanges(
   const linked = (link: LinkState): void => {
     const draft = draftOf(link.node);
     if (draft === undefined) return;
+    alerts.linkedFrom(draft.node, link.address);
     draft.address = link.address;
     draft.acknowledged = link;
     draft.revived = revivedBy(world, draft.node, nowMs);
@@ -222,6 +225,9 @@ async function draftChanges(
         );
         alarms.push(alarmOf(world, said.gateway, event));
         break;
+      case 'link-refused':
+        alerts.refused(event);
+        break;
       case 'used':
         await saveLastUse(tx, event.credentials);
         break;
@@ -238,6 +244,7 @@ async function draftChanges(
     result: undefined,
     apply: () => {
       for (const draft of all) applyDraft(draft, nowMs);
+      alerts.apply();
     },
     touched: [...scopes].flatMap(([node, scope]) => (scope === 'none' ? [] : [node])),
     quiet: [...scopes].flatMap(([node, scope]) => (scope === 'none' ? [node] : [])),

@@ -1,5 +1,6 @@
 /** What control counts of itself; gauges are read from the world when somebody asks. No names of people, no secrets. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { KeyStatus } from '../keys/key-ring.ts';
 import { type World, isOnline } from '../world/world.ts';
 import { CONTROL_METRICS, type ControlMetricName, type MetricSpec } from './metric-names.ts';
 
@@ -11,7 +12,7 @@ export interface ControlMetrics {
   passFailed(): void;
   called(action: string, status: number): void;
   /** The page, in Prometheus' text format. */
-  text(world: World, tableVersion: number): Promise<string>;
+  text(world: World, tableVersion: number, keys: readonly KeyStatus[], nowMs: number): Promise<string>;
   readonly contentType: string;
 }
 
@@ -35,13 +36,17 @@ export function controlMetrics(): ControlMetrics {
   const passSeconds = new Histogram(options('subcloud_reconcile_pass_seconds'));
   const failures = new Counter(options('subcloud_reconcile_failures_total'));
   const calls = new Counter(options('subcloud_api_requests_total'));
+  const expiry = new Gauge(options('subcloud_signing_certificate_expiry_seconds'));
   return {
     contentType: registry.contentType,
     passed: (tookMs) => passSeconds.observe(tookMs / 1_000),
     passFailed: () => failures.inc(),
     called: (action, status) => calls.inc({ action, status: String(status) }),
-    text(world, tableVersion) {
+    text(world, tableVersion, keys, nowMs) {
       version.set(tableVersion);
+      expiry.reset();
+      for (const { state, notAfterMs } of keys)
+        if (state !== 'retired' && notAfterMs !== null) expiry.set({ state }, (notAfterMs - nowMs) / 1_000);
       const online = [...world.nodes.keys()].filter((id) => isOnline(world, id)).length;
       nodes.set({ liveness: 'online' }, online);
       nodes.set({ liveness: 'offline' }, world.nodes.size - online);

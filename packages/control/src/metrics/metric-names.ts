@@ -34,6 +34,11 @@ export const CONTROL_METRICS = {
     help: 'Calls of the control API by action and HTTP status.',
     labels: ['action', 'status'],
   },
+  subcloud_signing_certificate_expiry_seconds: {
+    kind: 'gauge',
+    help: 'Seconds until the certificate of a signing key ends, by state of the key (`active`, `next`); negative: it has ended.',
+    labels: ['state'],
+  },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 
 export type ControlMetricName = keyof typeof CONTROL_METRICS;

@@ -13,6 +13,7 @@ import type { NetworkManifest, RoutingClause, SubcloudManifest } from '@subcloud
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { BindingRecord } from '../bindings/bindings.ts';
 import type { RevokedStatement } from '../facts/claims.ts';
+import type { NodeAlerts } from '../facts/node-alerts.ts';
 import type { PoolModels } from '../compile/sequence.ts';
 import type { OperatorAnswer } from './answers.ts';
 import type { BanRecord } from './bans.ts';
@@ -54,6 +55,8 @@ export interface NodeRecord {
   decidedAtMs: number;
   /** Not stored: the table version in which the node last lost something; 0 when nothing since start. */
   lossVersion: number;
+  /** Not stored: what its operator should know of its links. */
+  alerts?: NodeAlerts | undefined;
 }
 
 export interface Admitted {

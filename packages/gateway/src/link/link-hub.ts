@@ -15,6 +15,7 @@ import { NodeStats } from '../schedule/node-stats.ts';
 import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
 import { answersPing } from './ping.ts';
+import { type RefusedLinks, refusedLinks } from './refused-links.ts';
 import { LinkGuard } from './link-guard.ts';
 import { LINK_DEAD_AFTER_MS, type NodeLink } from './node-link.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
@@ -69,6 +70,7 @@ class Hub implements LinkHub {
   readonly #arriving = new Set<string>();
   /** Hellos whose node is not in the table yet, by node. */
   readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #refused: RefusedLinks;
   readonly #sweep: Timer;
   readonly #handshakesFrom = new Map<string, number>();
   /** Nodes that flooded this gateway, and until when (monotonic) they are not taken again. */
@@ -82,6 +84,7 @@ class Hub implements LinkHub {
   constructor(options: LinkHubOptions) {
     this.#options = options;
     this.#sweptMs = options.clock.monotonicMs();
+    this.#refused = refusedLinks(options.clock, options.report);
     this.#sweep = options.clock.every(SWEEP_MS, () => this.#dropDead());
   }
 
@@ -171,7 +174,10 @@ class Hub implements LinkHub {
     try {
       const before = this.#links.get(node);
       if (before !== undefined) {
-        if (await answersPing(before.session, this.#options.clock)) return refuse(upgraded, 'client.conflict');
+        if (await answersPing(before.session, this.#options.clock)) {
+          this.#refused.tell({ node, why: 'second-link', address, says: before.address });
+          return refuse(upgraded, 'client.conflict');
+        }
         this.#drop(before);
         before.session.destroy();
       }
