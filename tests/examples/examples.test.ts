@@ -23,7 +23,14 @@ describe('every example', () => {
     const parsed = parseManifest(text(name));
     const waits = waitsFor[name];
     if (waits !== undefined) {
-      expect(parsed).toMatchObject({ ok: false, errors: [{ code: 'not_enforced', path: waits }] });
+      expect(parsed).toMatchObject({
+        ok: false,
+        errors: [
+          { code: 'not_enforced', path: `${waits}.ttft` },
+          { path: `${waits}.tpot` },
+          { path: `${waits}.onBreach` },
+        ],
+      });
       return;
     }
     if (!parsed.ok || parsed.kind !== 'Subcloud') throw new Error(JSON.stringify(parsed));

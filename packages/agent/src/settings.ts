@@ -64,9 +64,12 @@ export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveS
     const seen = stampOf(config.config);
     if (seen === stamp) return;
     stamp = seen;
+    const before = file;
     try {
       file = readFile(config.config);
+      apply();
     } catch (error) {
+      file = before;
       log.error(
         { file: config.config, faults: faultsOf(error) },
         'agent.yaml has faults; the settings before stay in force',
@@ -74,7 +77,6 @@ export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveS
       return;
     }
     log.info({ file: config.config }, 'agent.yaml was read again');
-    apply();
   };
   const lookAtChoices = (): void => {
     const seen = stampOf(choicesPath(config.dataDir));
@@ -111,7 +113,16 @@ export function liveSettings(config: AgentConfig, clock: Clock, log: Log): LiveS
   };
 }
 
+/** Throws ConfigError where a pool has a share of what is not said. */
 function merge(config: AgentConfig, file: AgentFile, overrides: Partial<AgentSettings>): AgentSettings {
+  const merged = mergeParts(config, file, overrides);
+  const [shared] = Object.entries(merged.consent.pools ?? {}).find(([, { share }]) => share !== undefined) ?? [];
+  if (shared === undefined || merged.concurrency !== null) return merged;
+  const what = 'is a share of `concurrency`, which is not set: say how many requests this machine takes at once';
+  throw new ConfigError([`consent.pools.${shared}.share: ${what}`]);
+}
+
+function mergeParts(config: AgentConfig, file: AgentFile, overrides: Partial<AgentSettings>): AgentSettings {
   return {
     engines: config.engines ?? file.engines ?? 'auto',
     hardware: config.hardware ?? file.hardware ?? 'auto',

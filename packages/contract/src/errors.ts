@@ -255,8 +255,14 @@ export const ERROR_CODES = {
   'capacity.overloaded': {
     status: 429,
     type: 'rate_limit_error',
-    summary: 'The gateway holds as much as it may.',
-    advice: 'Try again after `retry-after` seconds.',
+    summary: 'The gateway holds as much as it may, or all nodes that may serve have as many requests as they take.',
+    advice: 'Try again after `retry-after` seconds, which is how long it will probably take, as measured.',
+  },
+  'capacity.queue_timeout': {
+    status: 429,
+    type: 'rate_limit_error',
+    summary: 'The request waited for a place as long as the Subcloud lets it.',
+    advice: 'Try again after `retry-after` seconds; if it happens often, the Subcloud needs more nodes.',
   },
   'upstream.failed': {
     status: 502,

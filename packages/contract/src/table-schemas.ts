@@ -40,8 +40,10 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
         objective: z.enum(['latency', 'affinity']).optional(),
         retries: z.int().min(0).max(5).optional(),
         midstream: z.literal('continue').optional(),
+        queue: z.strictObject({ max: z.int().positive().max(10_000), timeoutMs: z.int().positive() }).optional(),
       })
       .optional(),
+    reserve: z.int().positive().optional(),
     aliases: z.record(modelId, modelId).optional(),
   }),
   node: z.strictObject({
@@ -57,6 +59,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     node: id,
     models: z.array(modelId).max(1024),
     validUntil: timeMs.nullable(),
+    share: z.number().positive().max(1).optional(),
     cut: z.literal(true).optional(),
   }),
   credential: z.strictObject({

@@ -4,7 +4,7 @@
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
  * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
- * besides text.
+ * besides text; queue and reserve of a pool, share of a member.
  */
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import type { SignedDocument, TrustChain } from './documents.ts';
@@ -48,6 +48,8 @@ export interface PoolRow {
   readonly models?: readonly string[] | undefined;
   /** How requests are routed inside it; default: by latency, with two retries. */
   readonly routing?: PoolRouting | undefined;
+  /** Requests at the same time, over all its members, whose places other pools may not take. */
+  readonly reserve?: number | undefined;
   /** Further names of models that callers may use in this pool, each with the network id that it stands for. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
@@ -59,6 +61,8 @@ export interface PoolRouting {
   readonly retries?: number | undefined;
   /** `continue`: a stream that breaks goes on at another node where it can. Default: it ends with an error event. */
   readonly midstream?: 'continue' | undefined;
+  /** Where requests wait while all its nodes have as many as they take; default: they do not wait. */
+  readonly queue?: { readonly max: number; readonly timeoutMs: number } | undefined;
 }
 
 /**
@@ -106,6 +110,8 @@ export interface MemberRow {
   readonly models: readonly string[];
   /** Control's clock, ms; the gateway skips the row after it. Null: bound to the link alone. */
   readonly validUntil: number | null;
+  /** The most of the node's concurrency that the pool may use, above 0 and at most 1; left out: all of it. */
+  readonly share?: number | undefined;
   /**
    * The node is no candidate here, and its answers in flight are cut: a clause fails that says who may see a request at
    * all (location, seat, operator). A row that is just gone lets them finish. `models` is empty.

@@ -243,6 +243,8 @@ export const decisionRecord = z.strictObject({
     .max(16),
   /** Limits in dry run that would have refused it: `caller requestsPerMinute`. */
   overLimit: z.array(z.string().max(64)).max(12).optional(),
+  /** How long it waited for a place, before its first try or between two; left out: it did not. */
+  queuedMs: z.number().nonnegative().optional(),
   outcome: z.string().max(64),
   status: z.int(),
   firstByteMs: z.number().nullable(),

@@ -6,6 +6,7 @@ import { type DocumentRow, type MemberRow, type NodeRow, type PoolRouting, rowKe
 import type { RoutingClause } from '@subcloud/policy/manifest';
 import { modelInputs } from '@subcloud/policy/model-inputs';
 import type { PrincipalId } from '@subcloud/policy/principal';
+import { durationMs } from '@subcloud/policy/units';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
@@ -187,6 +188,7 @@ function stagePool(
     access: poolAccess(subcloud.access),
     ...(banned.length === 0 ? {} : { banned }),
     ...(subcloud.routing === undefined ? {} : { routing: poolRouting(subcloud.routing) }),
+    ...(subcloud.reserve === undefined ? {} : { reserve: subcloud.reserve }),
     ...(subcloud.policy.models.exactIds === null ? {} : { models: [...subcloud.policy.models.exactIds] }),
     ...(subcloud.policy.models.aliases.size === 0
       ? {}
@@ -197,10 +199,11 @@ function stagePool(
 }
 
 /** What a gateway does by it. */
-function poolRouting({ objective, retries, midstream }: RoutingClause): PoolRouting {
+function poolRouting({ objective, retries, midstream, queue }: RoutingClause): PoolRouting {
   return {
     ...(objective === undefined ? {} : { objective }),
     ...(retries === undefined ? {} : { retries }),
+    ...(queue === undefined ? {} : { queue: { max: queue.max, timeoutMs: durationMs(queue.timeout) } }),
     ...(midstream === 'continue' ? { midstream } : {}),
   };
 }

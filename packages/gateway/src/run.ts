@@ -17,6 +17,8 @@ import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
 import { noteLastUse } from './access/last-use.ts';
 import { Limiter } from './limits/limiter.ts';
 import { keepShare } from './limits/share-keeper.ts';
+import { ReserveKeeper } from './capacity/reserves.ts';
+import { WaitingRoom } from './capacity/waiting-room.ts';
 import { createPublicServer, onUpgrade } from './listen.ts';
 import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
@@ -88,6 +90,7 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     onChange(change) {
       links.tableChanged(change);
       active.tableChanged(change);
+      requests.room.stir();
       if (certificates.current() === undefined) certificates.ask();
     },
     onFresh: () => reports.resync(),
@@ -100,7 +103,7 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     stopping ??= shutDown(wiring, watch, config.drainTimeoutMs)
       .then(() => uploads.flush())
       .finally(() => {
-        for (const part of [uploads, active]) part.stop();
+        for (const part of [uploads, active, requests.room]) part.stop();
         journal.close();
         transport.close();
       });
@@ -177,6 +180,7 @@ async function wire(options: GatewayRunOptions) {
   const active = activeRequests(clock);
   const budget = byteBudget(config.maxBufferedBytes);
   const limiter = new Limiter();
+  const room = new WaitingRoom(clock);
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
   const metrics = gatewayMetrics(() => ({
@@ -186,6 +190,7 @@ async function wire(options: GatewayRunOptions) {
     tableVersion: table().version,
     live: live(),
     usagePending: journal.pending(MAX_PENDING_SHOWN).length,
+    waiting: room.waiting(),
     members: new Map([...table().poolIndexes].map(([pool, { members }]) => [pool, members.size])),
   }));
   const requests: RequestDeps = {
@@ -196,6 +201,8 @@ async function wire(options: GatewayRunOptions) {
     bodyTimeoutMs: config.bodyTimeoutMs,
     domain: config.domain,
     limiter,
+    room,
+    reserves: new ReserveKeeper(),
     used: (credential, atMs) => lastUse.note(credential, atMs),
     journal: {
       append(record, written) {

@@ -8,6 +8,7 @@ import {
   consentsToAutoJoin,
   offersModel,
   refuses,
+  shareOf,
 } from './consent.ts';
 
 const question = (more: Partial<ConsentQuestion> = {}): ConsentQuestion => ({
@@ -175,10 +176,10 @@ describe('what is offered in a pool', () => {
     ]);
   });
 
-  it('cannot be said in what this build does not enforce: a share is refused by its name', () => {
-    const { error } = consentSchema.safeParse({ pools: { lab: { share: 0.5 } } });
-    expect(error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)).toEqual([
-      'pools.lab.share: `share` belongs to the format, and this build does not enforce it: leave it out',
-    ]);
+  it('may be a share of what the node takes at once: more than nothing, with its sign', () => {
+    const given = consentSchema.parse({ pools: { lab: { share: '12.5%' }, other: {} } });
+    expect(['lab', 'other', 'third'].map((pool) => shareOf(given, pool))).toEqual([0.125, undefined, undefined]);
+    for (const share of [0.5, '0%', '101%', '50', null])
+      expect(consentSchema.safeParse({ pools: { lab: { share } } }).success).toBe(false);
   });
 });

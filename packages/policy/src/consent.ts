@@ -7,6 +7,7 @@ import { type CelExpression, compileCel } from './cel/cel-expression.ts';
 import type { CelTable } from './cel/cel-table.ts';
 import { compileGlob } from './glob.ts';
 import { type PrincipalId, PRINCIPAL_PATTERN } from './principal.ts';
+import { percentOf, percentText } from './units.ts';
 
 export const ISOLATIONS = ['shared', 'isolate', 'exclusive'] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
@@ -43,13 +44,15 @@ const modelGlob = z
   .max(256)
   .regex(/^[^\s[\]{}]+$/, 'must be a model id, or a glob of * and ?');
 
+/** A share is told apart to a ten-thousandth of a percent. */
+const PARTS = 1_000_000;
+
 /** What a node offers in one pool, where that is less than all it has. */
 const poolTerms = z.strictObject({
   /** Globs of the network ids that it offers there. */
   models: z.array(modelGlob).min(1).max(256).optional(),
-  share: z
-    .never({ error: '`share` belongs to the format, and this build does not enforce it: leave it out' })
-    .optional(),
+  /** The most of its concurrency that the pool may use; absent: all of it. */
+  share: percentText.refine((text) => percentOf(text, PARTS) > 0, 'must be more than 0%').optional(),
 });
 
 /** What `agent.yaml` says under `consent`, with its defaults: the global network, and nothing else. */
@@ -156,6 +159,13 @@ export function offersModel(consent: Consent, pool: string): ((id: string) => bo
   return offersIt;
 }
 const offers = new WeakMap<readonly string[], (id: string) => boolean>();
+
+/** The most of the node's concurrency that the pool may use, above 0 and at most 1; undefined: all of it. */
+export function shareOf(consent: Consent, pool: string): number | undefined {
+  const { pools } = consent;
+  const share = pools !== undefined && Object.hasOwn(pools, pool) ? pools[pool]?.share : undefined;
+  return share === undefined ? undefined : percentOf(share, PARTS) / PARTS;
+}
 
 function takes({ isolation, private: isPrivate }: ConsentQuestion): Isolation {
   return isPrivate === true ? 'exclusive' : isolation;

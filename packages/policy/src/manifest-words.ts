@@ -99,6 +99,19 @@ const ROUTING: Words = {
   retries: 'Further nodes that are tried before an answer has begun, at most 5. Default: 2.',
   midstream:
     'continue: a stream whose node dies goes on at another one, where engines can; fail: it ends with an error event. Default: fail.',
+  queue: {
+    '': 'Where requests wait, in turns fair to each caller, while all nodes have as many as they take. Without it they do not wait.',
+    max: 'Requests that wait at the same time, at most 10000. Default: 256.',
+    timeout: 'The longest that one waits, from 100ms to 10m. Default: 20s.',
+  },
+};
+const SLA: Words = {
+  '': 'Quality of service.',
+  capacity: {
+    '': 'Places at its nodes.',
+    reserve:
+      'Requests at the same time, over all members, whose places other pools may not take; less in proportion where it exceeds what members have.',
+  },
 };
 const TESTS: Words = {
   '': 'Must hold for an apply to be accepted.',
@@ -177,6 +190,7 @@ const SUBCLOUD: Words = {
     isolation:
       'shared: members also serve other pools. isolate: not the global one. exclusive: no other pool at all. Default: shared.',
     access: ACCESS,
+    sla: SLA,
     routing: ROUTING,
     tests: TESTS,
   },
@@ -189,6 +203,7 @@ const NETWORK: Words = {
     models: MODELS,
     nodes: NODES,
     access: ACCESS,
+    sla: SLA,
     routing: ROUTING,
     isolation: {
       '': 'Which Subclouds may isolate nodes, and how many.',

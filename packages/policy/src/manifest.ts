@@ -9,7 +9,7 @@ import { CLAIM_SOURCES } from './facts.ts';
 import { GPU_NAMES } from './gpu-names.ts';
 import { policyTests } from './policy-test-schema.ts';
 import { MODALITIES, QUANTIZATIONS, TRUST_LEVELS } from './scales.ts';
-import { amountText, durationText, percentText } from './units.ts';
+import { amountText, durationMs, durationText, percentText } from './units.ts';
 import { digestText, labelsSchema, modelId, placeName } from './words.ts';
 
 export { labelsSchema, modelId } from './words.ts';
@@ -150,13 +150,36 @@ export const DEFAULT_COOLDOWN = '10m';
 export const ANY_MODEL: ModelsClause = { dedicated: false, private: false };
 const ANY_NODE: NodesClause = { maxAge: '10m' };
 
+/** Requests that wait in one pool hold their bodies meanwhile. */
+const MAX_QUEUE = 10_000;
+const DEFAULT_QUEUE = 256;
+
 /** How requests are routed inside the pool. Absent: by latency, two retries, no continuation. */
 export const routingClause = z.strictObject({
   objective: z.enum(['latency', 'affinity']).optional(),
   retries: z.int().min(0).max(5).optional(),
   midstream: z.enum(['continue', 'fail']).optional(),
+  /** Where requests wait while all nodes have as many as they take. Absent: they do not wait. */
+  queue: z
+    .strictObject({
+      max: z.int().min(1).max(MAX_QUEUE).default(DEFAULT_QUEUE),
+      timeout: durationText
+        .refine((text) => durationMs(text) >= 100 && durationMs(text) <= 600_000, 'must be from 100ms to 10m')
+        .default('20s'),
+    })
+    .optional(),
 });
 export type RoutingClause = z.infer<typeof routingClause>;
+
+/** What of the quality of service is in force; the rest is in `not-enforced.ts`. */
+export const slaClause = z.strictObject({
+  capacity: z
+    .strictObject({
+      /** Requests at the same time, over all members, whose places other pools may not take. */
+      reserve: z.int().min(1).max(1_000_000).optional(),
+    })
+    .optional(),
+});
 
 /** One of the ways into a semi-open Subcloud: the owner's approval, or a stake that somebody attests. */
 const admission = z.union([z.literal('approval'), z.strictObject({ stake: amountText })]);
@@ -192,6 +215,7 @@ export const subcloudManifest = z.strictObject({
       .default({ mode: 'private', autoJoin: false, cooldown: DEFAULT_COOLDOWN }),
     isolation: z.enum(ISOLATIONS).default('shared'),
     access: accessClause.default(OPEN_ACCESS),
+    sla: slaClause.optional(),
     routing: routingClause.optional(),
     tests: policyTests.default([]),
   }),
@@ -216,6 +240,7 @@ export const networkManifest = z.strictObject({
       models: modelsClause.default(ANY_MODEL),
       nodes: nodesClause.default(ANY_NODE),
       access: accessClause.default(OPEN_ACCESS),
+      sla: slaClause.optional(),
       routing: routingClause.optional(),
       isolation: z
         .strictObject({

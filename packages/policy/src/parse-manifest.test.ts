@@ -172,7 +172,7 @@ describe('a bad manifest is refused with path, line and what to do', () => {
     [
       'a clause of later',
       spec('{ sla: { ttft: { p95: 800ms } } }'),
-      [`4 spec.sla not_enforced: spec.sla ${NOT_BUILT}`],
+      [`4 spec.sla.ttft not_enforced: spec.sla.ttft ${NOT_BUILT}`],
     ],
     [
       'an admission that no request is made for',
@@ -323,14 +323,14 @@ spec:
   nodes:
     location:
       in: [EUU]
-  sla: {}
+  sla: { tpot: {} }
 `;
     expect(faults(text).map((fault) => fault.split(': ')[0])).toEqual([
       '4 metadata.name invalid',
       '6 spec.isolation invalid',
       '7 spec.models.alow unknown_key',
       '10 spec.nodes.location.in[0] invalid',
-      '11 spec.sla not_enforced',
+      '11 spec.sla.tpot not_enforced',
     ]);
     const many = Array.from({ length: 300 }, (_, index) => `zz${index}: 1`).join('\n');
     expect(faults(`${HEAD}${many}`)).toHaveLength(50);

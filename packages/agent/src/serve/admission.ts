@@ -8,8 +8,8 @@ export const MAX_BUFFERED_BYTES = 67_108_864;
 export interface Admission {
   readonly inFlight: number;
   inFlightOf(pool: string): number;
-  /** Throws AppError (429) over the limit. The answer gives the place back, once. */
-  enter(limit: number | null, pool: string): () => void;
+  /** Throws AppError (429) over the limit, or over the pool's share of it (above 0 and at most 1). The answer gives the place back, once. */
+  enter(limit: number | null, pool: string, share?: number): () => void;
   /** Whenever a place was given back. */
   onLeave(listener: () => void): void;
   /** Throws AppError (429) when all bodies together would be too much. */
@@ -31,8 +31,10 @@ export function createAdmission(maxBufferedBytes: number = MAX_BUFFERED_BYTES): 
     },
     inFlightOf: (pool) => byPool.get(pool) ?? 0,
     onLeave: (listener) => void listeners.push(listener),
-    enter(limit, pool) {
-      if (inFlight >= Math.min(limit ?? LINK_MAX_CONCURRENT_STREAMS, LINK_MAX_CONCURRENT_STREAMS)) {
+    enter(limit, pool, share) {
+      const places = Math.min(limit ?? LINK_MAX_CONCURRENT_STREAMS, LINK_MAX_CONCURRENT_STREAMS);
+      const ofPool = share === undefined ? places : Math.max(1, Math.floor(share * places + 1e-9));
+      if (inFlight >= places || (byPool.get(pool) ?? 0) >= ofPool) {
         throw new AppError('capacity.overloaded', { message: 'The node answers as many as it may.', retryAfterS: 1 });
       }
       inFlight++;

@@ -4,6 +4,7 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
+import { shareOf } from '@subcloud/policy/consent';
 import type { PrincipalId } from '@subcloud/contract/vocabulary';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
@@ -91,7 +92,8 @@ function lock(head: RequestHead, { document, settings, operator }: ServeContext)
 
 function place({ pool }: RequestHead, { refusing, admission, settings }: ServeContext): () => void {
   if (refusing()) throw new AppError('platform.starting', { message: 'The node is going away.', retryAfterS: 1 });
-  return admission.enter(settings.current.concurrency, pool);
+  const { concurrency, consent } = settings.current;
+  return admission.enter(concurrency, pool, shareOf(consent, pool));
 }
 
 function pickEngine(head: RequestHead, { engines }: ServeContext): ReturnType<EngineFleet['pick']> & object {

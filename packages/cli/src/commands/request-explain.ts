@@ -18,6 +18,7 @@ export function addRequestExplain(parent: Command, cli: Cli): void {
             ['model', record.model],
             ['could serve', record.candidates],
             ['not taken', counts(record.notTaken)],
+            ['waited for a place', record.queuedMs === undefined ? null : `${Math.round(record.queuedMs)} ms`],
             ['outcome', `${record.outcome} (${record.status})`],
             ['first byte', record.firstByteMs === null ? null : `${Math.round(record.firstByteMs)} ms`],
             ['took', `${Math.round(record.durationMs)} ms`],

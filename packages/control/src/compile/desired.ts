@@ -1,5 +1,5 @@
 /** What memberships want the table and the node document to say of one node. */
-import { NO_CONSENT } from '@subcloud/policy/consent';
+import { NO_CONSENT, shareOf } from '@subcloud/policy/consent';
 import { cuts } from '../membership/reconcile.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { acceptedFor } from '../world/answers.ts';
@@ -23,7 +23,9 @@ export function desiredOf(world: World, node: NodeRecord): Map<string, DesiredMe
     };
     const admitted = node.admitted.get(subcloudId);
     if (membership.state === 'active') {
-      if (admitted !== undefined) desired.set(name, { ...terms, ...admitted });
+      const share = shareOf(node.consent ?? NO_CONSENT, name);
+      if (admitted !== undefined)
+        desired.set(name, { ...terms, ...admitted, ...(share === undefined ? {} : { share }) });
     } else if (membership.state === 'draining' || cuts(membership)) {
       desired.set(name, {
         ...terms,

@@ -22,6 +22,8 @@ export type PoolModels = ReadonlyMap<string, readonly string[]>;
 export interface DesiredMember {
   readonly models: readonly string[];
   readonly validUntil: number | null;
+  /** The most of the node's concurrency that its operator lets the pool use; undefined: all. */
+  readonly share?: number | undefined;
   readonly revision: number;
   /** Owner and isolation stand in the document too: the agent asks its operator's consent about them. */
   readonly owner: PrincipalId | null;
@@ -76,7 +78,9 @@ export function sequenceNode(input: SequenceInput, rowsBefore: readonly MemberRo
     const may = agreed.get(pool);
     if (may === undefined) continue;
     const models = want.models.filter((model) => may.includes(model));
-    if (models.length > 0) rows.push({ pool, node: input.node, models, validUntil: want.validUntil });
+    if (models.length === 0) continue;
+    const { validUntil, share } = want;
+    rows.push({ pool, node: input.node, models, validUntil, ...(share === undefined ? {} : { share }) });
   }
   const documentDiffers =
     input.document === undefined ||

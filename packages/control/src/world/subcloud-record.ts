@@ -51,6 +51,7 @@ export function subcloudRecord(stored: StoredRevision, registry: PlaceRegistry =
     isolation: spec.isolation,
     access: spec.access,
     routing: spec.routing,
+    reserve: spec.sla?.capacity?.reserve,
     ...admissionOf(stored, policy, registry),
   };
 }
@@ -118,6 +119,7 @@ export function networkRecord(
     isolation: GLOBAL_SPEC.isolation,
     access: manifest.spec.access,
     routing: manifest.spec.routing,
+    reserve: manifest.spec.sla?.capacity?.reserve,
     policy,
   };
 }

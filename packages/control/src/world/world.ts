@@ -101,6 +101,8 @@ export interface SubcloudRecord {
   readonly isolation: Isolation;
   readonly access: AccessClause;
   readonly routing: RoutingClause | undefined;
+  /** Requests at the same time whose places at its members other pools may not take. */
+  readonly reserve: number | undefined;
   readonly policy: CompiledPolicy;
 }
 

@@ -190,6 +190,7 @@ class Hub implements LinkHub {
         session,
         stats: this.#statsOf(node),
         inFlight: 0,
+        inFlightByPool: new Map(),
         guard: new LinkGuard(socket),
         draining: false,
         closed: false,

@@ -14,6 +14,8 @@ export interface NodeLink {
   readonly stats: NodeStats;
   /** Requests of this gateway under way there. */
   inFlight: number;
+  /** Of them, by pool. */
+  readonly inFlightByPool: Map<string, number>;
   /** Told of all that comes over the link and is of use. */
   readonly guard: LinkGuard;
   draining: boolean;

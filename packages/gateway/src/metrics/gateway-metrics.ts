@@ -19,6 +19,8 @@ export interface GatewayGauges {
   readonly tableVersion: number;
   readonly live: boolean;
   readonly usagePending: number;
+  /** Requests that wait for a place, by pool. */
+  readonly waiting: ReadonlyMap<string, number>;
   /** Members by pool. */
   readonly members: ReadonlyMap<string, number>;
 }
@@ -52,6 +54,7 @@ export function gatewayMetrics(gauges: () => GatewayGauges): GatewayMetrics {
       const poolLabel = { subcloud_pool: pool ?? '' };
       made.requests.inc({ ...poolLabel, outcome: word(outcome) });
       for (const attempt of attempts) made.attempts.inc({ ...poolLabel, outcome: word(attempt.outcome) });
+      if (record.queuedMs !== undefined) made.queued.observe(poolLabel, record.queuedMs / 1_000);
       const tokens = outputTokens.get(requestId);
       outputTokens.delete(requestId);
       // A model that no node was asked for is whatever the caller wrote.
@@ -118,6 +121,8 @@ function instruments(registry: Registry) {
     live: gauge('subcloud_table_live'),
     members: gauge('subcloud_pool_members'),
     pending: gauge('subcloud_usage_pending'),
+    waiting: gauge('subcloud_queue_requests'),
+    queued: new Histogram(options('subcloud_queue_seconds')),
   };
 }
 
@@ -131,4 +136,6 @@ function setGauges(made: ReturnType<typeof instruments>, now: GatewayGauges): vo
   // A pool that is gone has no series any more.
   made.members.reset();
   for (const [pool, count] of now.members) made.members.set({ subcloud_pool: pool }, count);
+  made.waiting.reset();
+  for (const [pool, count] of now.waiting) made.waiting.set({ subcloud_pool: pool }, count);
 }

@@ -51,6 +51,17 @@ export const GATEWAY_METRICS = {
     help: 'Tries on nodes, by outcome; more than requests where some were tried again.',
     labels: ['subcloud_pool', 'outcome'],
   },
+  subcloud_queue_seconds: {
+    kind: 'histogram',
+    help: 'How long requests waited for a place, also in vain; only of those that waited.',
+    labels: ['subcloud_pool'],
+    buckets: SECONDS,
+  },
+  subcloud_queue_requests: {
+    kind: 'gauge',
+    help: 'Requests that wait for a place; a pool in which none does has no series.',
+    labels: ['subcloud_pool'],
+  },
   subcloud_active_requests: { kind: 'gauge', help: 'Requests under way.', labels: [] },
   subcloud_buffered_bytes: { kind: 'gauge', help: 'Bytes of request bodies held.', labels: [] },
   subcloud_links: { kind: 'gauge', help: 'Nodes that are linked to this gateway.', labels: [] },

@@ -20,13 +20,15 @@ export function answerHeaders(
   identity: RequestIdentity,
   pool: PoolRow,
   member: MemberRow,
-  timing?: { readonly gatewayMs: number; readonly nodeMs: number },
+  timing?: { readonly gatewayMs: number; readonly queueMs: number; readonly nodeMs: number },
 ): Record<string, string> {
   const headers = identityHeaders(identity);
   Object.assign(headers, poolHeaders(pool));
   headers['x-subcloud-node'] = pseudonymOf(pool, member);
   if (timing !== undefined) {
-    headers['server-timing'] = `gateway;dur=${timing.gatewayMs.toFixed(2)}, node;dur=${timing.nodeMs.toFixed(2)}`;
+    const queue = timing.queueMs > 0 ? ` queue;dur=${timing.queueMs.toFixed(2)},` : '';
+    headers['server-timing'] =
+      `gateway;dur=${timing.gatewayMs.toFixed(2)},${queue} node;dur=${timing.nodeMs.toFixed(2)}`;
   }
   return headers;
 }

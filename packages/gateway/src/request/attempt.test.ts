@@ -28,7 +28,8 @@ function scripted() {
   } as unknown as ServerResponse;
   const answer = new Answer(response, { hidesUsage: false, promptBytes: 10, salt: '0'.repeat(32) });
   const outcome = attempt({
-    link: { inFlight: 0, guard: { usefulBytes: 0 }, session: { request: () => stream } } as unknown as NodeLink,
+    link: { guard: { usefulBytes: 0 }, session: { request: () => stream } } as unknown as NodeLink,
+    takePlace: () => () => undefined,
     headers: {},
     body: [Buffer.from('{}')],
     response,

@@ -46,6 +46,8 @@ export type AttemptOutcome =
 
 export interface AttemptInput {
   readonly link: NodeLink;
+  /** Once the stream is open: from now on it has a place there. What it returns gives it back, when the stream is gone. */
+  readonly takePlace: () => () => void;
   readonly headers: OutgoingHttpHeaders;
   /** In order; rarely more than one. */
   readonly body: readonly Buffer[];
@@ -107,6 +109,7 @@ class Attempt {
   #refusal: Buffer[] | undefined;
   #refusalBytes = 0;
   #linger: Timer | undefined;
+  #givePlace: (() => void) | undefined;
 
   constructor(input: AttemptInput, resolve: (outcome: AttemptOutcome) => void) {
     this.#input = input;
@@ -124,7 +127,7 @@ class Attempt {
     }
     this.#stream = stream;
     stream[ATTEMPT] = this;
-    link.inFlight += 1;
+    this.#givePlace = this.#input.takePlace();
     stream.on('response', onResponse);
     stream.on('data', onData);
     stream.on('end', onEnd);
@@ -181,7 +184,8 @@ class Attempt {
   }
 
   closed(): void {
-    this.#input.link.inFlight -= 1;
+    this.#givePlace?.();
+    this.#givePlace = undefined;
     this.#linger?.cancel();
     this.broke();
   }

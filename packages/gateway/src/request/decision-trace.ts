@@ -16,6 +16,8 @@ export class DecisionTrace {
   model: string | null = null;
   firstByteMs: number | null = null;
   overLimit: readonly string[] = [];
+  /** Undefined: it did not wait for a place. */
+  queuedMs: number | undefined;
 
   constructor(identity: RequestIdentity) {
     this.#identity = identity;
@@ -75,6 +77,7 @@ export class DecisionTrace {
       notTaken: admission?.pool.excluded ?? {},
       attempts: this.#attempts,
       ...(this.overLimit.length === 0 ? {} : { overLimit: [...this.overLimit] }),
+      ...(this.queuedMs === undefined ? {} : { queuedMs: this.queuedMs }),
       outcome,
       status,
       firstByteMs: this.firstByteMs,

@@ -33,6 +33,11 @@ function whoBroke({ closed, session }: NodeLink): Judgement {
   return closed || session.destroyed ? 'node failed' : 'engine failed';
 }
 
+/** It has as many requests as it takes. */
+export function saysFull(outcome: AttemptOutcome): boolean {
+  return outcome.kind === 'refused' && judgeRefusal(outcome) === 'busy';
+}
+
 /** The node says that none of its engines can go on with an answer that another one began. */
 export function cannotContinue(outcome: AttemptOutcome): boolean {
   if (outcome.kind === 'failed') return outcome.reason === CANNOT_CONTINUE;

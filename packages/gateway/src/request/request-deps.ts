@@ -3,6 +3,8 @@ import type { ReportEvent } from '@subcloud/contract/watch';
 import type { DecisionRecord } from '@subcloud/contract/watch';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import type { ReserveKeeper } from '../capacity/reserves.ts';
+import type { WaitingRoom } from '../capacity/waiting-room.ts';
 import type { Limiter } from '../limits/limiter.ts';
 import type { NodeLink } from '../link/node-link.ts';
 import type { RoutingTable } from '../table/routing-table.ts';
@@ -44,6 +46,9 @@ export interface RequestDeps {
   /** A credential was used, in memory. */
   readonly used: (credential: string, atMs: number) => void;
   readonly limiter: Pick<Limiter, 'admit' | 'settle' | 'remaining'>;
+  /** Requests that wait for a place, and those that have one. */
+  readonly room: WaitingRoom;
+  readonly reserves: ReserveKeeper;
   readonly journal: Pick<Journal, 'append' | 'refuses'>;
   readonly report: (event: ReportEvent) => void;
   readonly decided: (record: DecisionRecord) => void;

@@ -16,9 +16,10 @@ import { hashBytes, pickByAffinity } from '../schedule/affinity.ts';
 import type { PickView } from '../schedule/filter.ts';
 import { TriedNode } from '../schedule/node-stats.ts';
 import { mayUseModel } from '../access/narrowed.ts';
-import { type Pick, pick } from '../schedule/pick.ts';
+import { type Pick, isBusy, pick } from '../schedule/pick.ts';
 import { pickSorted } from '../schedule/pick-sorted.ts';
 import { membersServing } from '../table/routing-table.ts';
+import { placeIn } from '../capacity/places.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { type Admission, type Caller, admit } from './admit.ts';
 import { Answer } from './answer.ts';
@@ -35,7 +36,7 @@ import {
   isRest,
   keepSentText,
 } from '../continuation/midstream.ts';
-import { cannotContinue, endedEngine, judgeOutcome } from './judge-outcome.ts';
+import { cannotContinue, endedEngine, judgeOutcome, saysFull } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
@@ -44,9 +45,11 @@ import { allowedBy } from './preferences.ts';
 import { newSalt, receivedBody } from './receipt-hashes.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
+import { type Busy, type Line, classOf, isShed, leaveLine, waitForPlace } from './wait-for-place.ts';
 
 /** Where the pool does not say. */
 const MAX_RETRIES = 2;
+const LOOK_AGAIN = 'look again';
 /** How paths end whose answers have tokens. */
 const GENERATING = '/completions';
 /** So many engines that ended over one request are enough to suspect it. */
@@ -85,6 +88,15 @@ export interface Served {
 
 /** Throws AppError where nothing was sent yet and nothing will be. */
 export async function serve(deps: RequestDeps, input: ServeInput): Promise<Served> {
+  const line: Line = { visit: undefined, waitedMs: 0 };
+  try {
+    return await serveInLine(deps, input, line);
+  } finally {
+    leaveLine(line);
+  }
+}
+
+async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Promise<Served> {
   const { active, path } = input;
   let { scanned } = input;
   const tried: string[] = [];
@@ -101,9 +113,12 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
   let unable = 0;
   active.timeout = nodeTimeout;
   for (;;) {
-    const chosen = chooseOrEnd(deps, input, tried, broken);
+    const found = chooseOrEnd(deps, input, { line, tried, broken });
+    const waits = found !== undefined && 'className' in found;
+    const chosen = waits ? await waitOrEnd(deps, input, found, { line, tried, broken }) : found;
+    if (chosen === LOOK_AGAIN) continue;
     if (chosen === undefined) break;
-    if ('outcome' in chosen) return chosen;
+    if (chosen.outcome !== undefined) return chosen;
     const { admission, picked, model } = chosen;
     const { node } = picked.chosen.member;
     if (model !== scanned.model) scanned = withModel(input.scanned, model);
@@ -117,10 +132,11 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
     const body = going?.scanned ?? scanned;
     let headers: Record<string, string> = { ...broken?.headers };
     active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
-    const outcome = await attempt({
+    const attempting = attempt({
       link,
       headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt), ...continuesHeaders(going) },
       body: body.pieces,
+      takePlace: placeIn(deps.room, link, admission),
       response: input.response,
       answer,
       clock: deps.clock,
@@ -136,13 +152,17 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
         if (going !== undefined) return answer.resume(going.again);
         if (answer.sent === undefined) input.held.release();
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
-        const timing = { gatewayMs: startedMs - input.identity.startedMs, nodeMs: nowMs - startedMs };
+        const queueMs = line.waitedMs;
+        const gatewayMs = startedMs - input.identity.startedMs - queueMs;
+        const timing = { gatewayMs, queueMs, nodeMs: nowMs - startedMs };
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
         headers[RECEIPT_SALT_HEADER] = salt;
         Object.assign(headers, input.taken.headers);
         answer.begin(status, engine, headers);
       },
     });
+    leaveLine(line);
+    const outcome = await attempting;
     active.dispatched = undefined;
     tries.ended(
       answer.sent?.diverged === true
@@ -166,6 +186,12 @@ export async function serve(deps: RequestDeps, input: ServeInput): Promise<Serve
       const served = { admission, picked, model, answer, outcome, headers, continuedFrom, request };
       if (outcome.kind !== 'interrupted' || outcome.cut || answer.sent === undefined) return served;
       broken = served;
+    }
+    // Another gateway's requests are there: whoever may wait asks it again, and has not failed.
+    if (saysFull(outcome) && admission.pool.routing?.queue !== undefined) {
+      link.stats.saidFull(model, deps.clock.monotonicMs());
+      refused = undefined;
+      continue;
     }
     tried.push(node);
     if (cannotContinue(outcome) && (unable += 1) <= MAX_UNABLE_NODES) continue;
@@ -193,15 +219,37 @@ function endOrThrow(broken: Served | undefined, reason: AppError): Served {
   return { ...broken, outcome: { kind: 'aborted', reason } };
 }
 
+interface Standing {
+  readonly line: Line;
+  readonly tried: readonly string[];
+  readonly broken: Served | undefined;
+}
+
+/** What is dispatched is chosen in the same turn: nothing here waits. */
 function chooseOrEnd(
   deps: RequestDeps,
   input: ServeInput,
-  tried: readonly string[],
-  broken: Served | undefined,
-): ReturnType<typeof choose> | Served {
+  { line, tried, broken }: Standing,
+): Choice | Busy | Served | undefined {
   try {
-    return choose(deps, input, tried);
+    return choose(deps, input, tried, line);
   } catch (error) {
+    return endOrThrow(broken, AppError.from(error));
+  }
+}
+
+/** Undefined where a request that has failed at a node is not to wait for another: it ends by that failure. */
+async function waitOrEnd(
+  deps: RequestDeps,
+  input: ServeInput,
+  busy: Busy,
+  { line, tried, broken }: Standing,
+): Promise<typeof LOOK_AGAIN | Served | undefined> {
+  try {
+    await waitForPlace(deps, input, busy, line);
+    return LOOK_AGAIN;
+  } catch (error) {
+    if (tried.length > 0 && isShed(error)) return undefined;
     return endOrThrow(broken, AppError.from(error));
   }
 }
@@ -210,12 +258,21 @@ function nodeTimeout(): AppError {
   return new AppError('upstream.timeout');
 }
 
+interface Choice {
+  /** Of what has ended: never of what is chosen. */
+  readonly outcome?: undefined;
+  readonly admission: Admission;
+  readonly picked: Pick;
+  readonly model: string;
+}
+
 /** Undefined where every node that may serve has failed already. */
 function choose(
   deps: RequestDeps,
   input: ServeInput,
   tried: readonly string[],
-): { readonly admission: Admission; readonly picked: Pick; readonly model: string } | undefined {
+  { visit }: Line,
+): Choice | Busy | undefined {
   const { present, clock } = deps;
   const admission = admit(present, input.caller);
   const { table, pool, credential } = admission;
@@ -234,12 +291,18 @@ function choose(
     model,
     stream: input.scanned.stream,
     inputs: input.scanned.inputs,
+    reserves: deps.reserves.of(table, present.links, clock.monotonicMs()),
     allows: allowedBy(input.scanned.preferences, pool, { model, nowMs: clock.monotonicMs() }),
   };
   const members = membersServing(table, pool.name, model);
   input.trace.picking(admission, members.length);
-  const picked = pickFrom(members, view, pool, input.scanned, deps.random);
+  const className = classOf(model, input, tried);
+  const picked =
+    visit === undefined && deps.room.mustWait(pool.name, className)
+      ? undefined
+      : pickFrom(members, view, pool, input.scanned, deps.random);
   if (picked === undefined) {
+    if (isBusy(members, view)) return { admission, className };
     if (tried.length > 0) return undefined;
     throw noEligibleNode(table, pool, credential, model, view);
   }

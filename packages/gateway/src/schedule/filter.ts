@@ -2,8 +2,8 @@
  * May this member serve a request now? Asked at every pick, also at a retry, on the table and the links of that moment.
  * The first reason that holds is the answer; the words are those that callers see counted.
  */
-import { LINK_MAX_CONCURRENT_STREAMS } from '@subcloud/contract/link';
 import type { MemberRow, NodeRow } from '@subcloud/contract/table';
+import { type Reserves, hasPlace } from '../capacity/places.ts';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import { type NodeLink, isServing } from '../link/node-link.ts';
 
@@ -22,6 +22,8 @@ export interface PickView {
   readonly stream: boolean;
   /** What is in the request besides text. */
   readonly inputs?: readonly InputModality[] | undefined;
+  /** What pools have reserved; undefined where none has. */
+  readonly reserves?: Reserves | undefined;
   /** What the caller asked for beyond the policy; it only narrows. */
   readonly allows?: ((member: MemberRow, link: NodeLink) => boolean) | undefined;
 }
@@ -41,10 +43,11 @@ export function whyNot(
   if (member.validUntil !== null && member.validUntil <= view.controlNowMs) return 'expired';
   if (node === undefined || link === undefined || !isServing(link, view.monotonicMs)) return 'offline';
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
-  if (link.inFlight >= (node.concurrency ?? LINK_MAX_CONCURRENT_STREAMS)) return 'busy';
   if (view.tried.includes(member.node)) return 'tried';
   if (view.inputs !== undefined && !takes(node, view.model, view.inputs)) return 'modality';
   if (view.allows !== undefined && !view.allows(member, link)) return 'preferences';
+  // Last: only what would serve if it had a place is waited for.
+  if (!hasPlace(member, node, link, view.reserves) || link.stats.isFull(view.model, view.monotonicMs)) return 'busy';
   return undefined;
 }
 

@@ -20,6 +20,8 @@ export type Judgement = 'served' | 'node failed' | 'engine failed' | 'busy' | 'u
 /** A failure counts as an answer that took this long, and at least twice what answers took. */
 const FAILURE_MS = 5_000;
 const BUSY_MS = 1_000;
+/** A node that said that it is full is not asked again by those that wait for so long. */
+const FULL_MS = 250;
 
 /** Time to the first byte of one kind of answers. */
 export class Latency {
@@ -46,6 +48,8 @@ export class Latency {
 }
 
 export class ModelStats {
+  /** Monotonic. */
+  fullUntilMs = 0;
   readonly health = new Health();
   readonly #streamed = new Latency();
   /** Of answers that come whole: they take as long as they are. */
@@ -60,6 +64,7 @@ export class NodeStats {
   readonly health = new Health();
   readonly #models = new Map<string, ModelStats>();
   readonly #others = new ModelStats();
+  #fullUntilMs = 0;
   #load: { readonly byModel: ReadonlyMap<string, EngineLoad>; readonly atMs: number } | undefined;
 
   of(model: string): ModelStats {
@@ -87,6 +92,16 @@ export class NodeStats {
     return this.#load === undefined || nowMs - this.#load.atMs > REPORT_VALID_MS
       ? undefined
       : this.#load.byModel.get(model);
+  }
+
+  /** It has refused a request for the model for want of a place: others than this gateway send it some. */
+  saidFull(model: string, nowMs: number): void {
+    this.#fullUntilMs = nowMs + FULL_MS;
+    this.of(model).fullUntilMs = this.#fullUntilMs;
+  }
+
+  isFull(model: string, nowMs: number): boolean {
+    return this.#fullUntilMs > nowMs && this.of(model).fullUntilMs > nowMs;
   }
 
   standing(model: ModelStats, nowMs: number): Standing {

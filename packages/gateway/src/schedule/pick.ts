@@ -9,7 +9,7 @@
 import type { MemberRow } from '@subcloud/contract/table';
 import type { Random } from '@subcloud/kit/clock';
 import type { Candidate } from './candidate.ts';
-import { type PickView, whyNot } from './filter.ts';
+import { type PickView, whyNot, whyNotEligible } from './filter.ts';
 import { compare } from './score.ts';
 
 export type { Candidate } from './candidate.ts';
@@ -114,6 +114,11 @@ class Sample {
     const wanted = (1 - MAX_EJECTED_SHARE) * this.seen;
     return this.#random() * wanted >= this.#healthy;
   }
+}
+
+/** Whether somebody would serve if it had a place: then it is worth to wait. Looks no further than to the first. */
+export function isBusy(members: readonly MemberRow[], view: PickView): boolean {
+  return members.some((member) => whyNotEligible(member, view) === 'busy');
 }
 
 export function candidateOf(member: MemberRow, view: PickView): Candidate | undefined {
