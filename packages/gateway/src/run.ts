@@ -179,8 +179,7 @@ async function wire(options: GatewayRunOptions) {
   });
   const active = activeRequests(clock);
   const budget = byteBudget(config.maxBufferedBytes);
-  const limiter = new Limiter();
-  const room = new WaitingRoom(clock);
+  const [limiter, admission] = [new Limiter(), { room: new WaitingRoom(clock), reserves: new ReserveKeeper() }];
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
   const metrics = gatewayMetrics(() => ({
@@ -190,7 +189,7 @@ async function wire(options: GatewayRunOptions) {
     tableVersion: table().version,
     live: live(),
     usagePending: journal.pending(MAX_PENDING_SHOWN).length,
-    waiting: room.waiting(),
+    waiting: admission.room.waiting(),
     members: new Map([...table().poolIndexes].map(([pool, { members }]) => [pool, members.size])),
   }));
   const requests: RequestDeps = {
@@ -201,8 +200,7 @@ async function wire(options: GatewayRunOptions) {
     bodyTimeoutMs: config.bodyTimeoutMs,
     domain: config.domain,
     limiter,
-    room,
-    reserves: new ReserveKeeper(),
+    ...admission,
     used: (credential, atMs) => lastUse.note(credential, atMs),
     journal: {
       append(record, written) {
