@@ -72,7 +72,6 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   const table = createPublishedTable(versions.first);
   const leases = createLeases(clock, gateways.remembered, versions.first + 1);
   let measurer = openLocationMeasurer({ places: world.places });
-
   const context: PassContext = {
     db,
     world,
@@ -90,7 +89,6 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   stageAccess(world, table);
   // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
   await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
-
   const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
   const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
   const expiry = watchKeyExpiry({ ring: authority.ring, clock, log });

@@ -17,7 +17,7 @@ import type { LinkStates } from '../watch/reports.ts';
 import { answersPing } from './ping.ts';
 import { type RefusedLinks, refusedLinks } from './refused-links.ts';
 import { LinkGuard } from './link-guard.ts';
-import { LINK_DEAD_AFTER_MS, type NodeLink } from './node-link.ts';
+import { LINK_DEAD_AFTER_MS, type NodeLink, newLoad } from './node-link.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
 import type { UpgradedSocket } from './upgrade.ts';
 
@@ -189,16 +189,11 @@ class Hub implements LinkHub {
         address,
         session,
         stats: this.#statsOf(node),
-        inFlight: 0,
-        inFlightByPool: new Map(),
+        ...newLoad(),
         guard: new LinkGuard(socket),
-        draining: false,
-        closed: false,
         lastHeardMs: this.#options.clock.monotonicMs(),
         epoch: hello.epoch,
         serial: hello.serial,
-        declaration: undefined,
-        drained: undefined,
         reports,
         publicKey: hello.publicKey,
       };

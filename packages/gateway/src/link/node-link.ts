@@ -32,6 +32,21 @@ export interface NodeLink {
 
 export const LINK_DEAD_AFTER_MS = HEARTBEAT_MS * HEARTBEATS_MISSED;
 
+/** Of a link that nothing has come over yet. */
+export function newLoad(): Pick<
+  NodeLink,
+  'inFlight' | 'inFlightByPool' | 'draining' | 'closed' | 'declaration' | 'drained'
+> {
+  return {
+    inFlight: 0,
+    inFlightByPool: new Map(),
+    draining: false,
+    closed: false,
+    declaration: undefined,
+    drained: undefined,
+  };
+}
+
 /** Whether a request may be sent there now. */
 export function isServing(link: NodeLink, monotonicMs: number): boolean {
   return !link.closed && !link.draining && monotonicMs - link.lastHeardMs < LINK_DEAD_AFTER_MS;
