@@ -30,6 +30,8 @@ export async function writeBackup(options: {
   readonly onProgress?: (progress: BackupProgress) => void;
 }): Promise<{ readonly header: BackupHeader; readonly lines: number }> {
   const client = new pg.Client({ connectionString: options.databaseUrl });
+  // A connection that breaks fails the statement; without a listener it would end the process instead.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     await client.query('begin transaction isolation level repeatable read read only');

@@ -38,6 +38,8 @@ export function openDatabase(connectionString: string, log: Log, fence?: Fence):
   });
   // An idle connection that the server ends is replaced at the next use; unhandled it would end the process.
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection ended'));
+  // So would one that ends while it is held between two statements; the next of them fails, and whoever sent it hears why.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const dialect =
     fence === undefined ? new PostgresDialect({ pool }) : fencedDialect({ pool }, fence.number, fence.onRefused);
   return new Kysely<Schema>({ dialect });

@@ -13,6 +13,8 @@ const LOCK = 7_700_001;
 /** Brings the database to this code's schema, or only as far as `upTo`. Throws when it is newer, or when a migration fails (then nothing of it stays). */
 export async function migrate(connectionString: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
   const client = new pg.Client({ connectionString });
+  // A connection that breaks fails the statement; without a listener it would end the process instead.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK]);
