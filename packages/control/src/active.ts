@@ -23,21 +23,23 @@ import { readDayUsage } from './limits/day-usage.ts';
 import { createShares } from './limits/shares.ts';
 import { watchKeyExpiry } from './keys/expiry-watch.ts';
 import { createLoop } from './loop.ts';
+import type { ReceiptContext } from './receipts/routing-halves.ts';
 import { createServingHalves } from './receipts/serving-halves.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
 import type { PassContext } from './pass.ts';
 import { controlSockets, createApiServer, startApiServer } from './register.ts';
-import { openDatabase } from './store/database.ts';
+import { type Database, openDatabase } from './store/database.ts';
 import { openGatewayStore } from './store/gateways.ts';
 import { openTableVersions } from './store/table-versions.ts';
 import { storeDecisions, storeUsage } from './store/usage.ts';
 import { createLeases } from './watch/leases.ts';
 import { enrolGateway } from './watch/enrol-gateway.ts';
-import { type WatchHandler, createWatchHandler, startWatchSocket } from './watch/server.ts';
+import { type WatchHandler, type WatchOptions, createWatchHandler, startWatchSocket } from './watch/server.ts';
 import { type GatewayListener, type GatewayListenerOptions, startGatewayListener } from './watch/tls-listener.ts';
 import { gatewaysOf } from './world/gateway-record.ts';
 import { loadWorld } from './world/load-world.ts';
+import type { World } from './world/world.ts';
 
 export interface ActiveOptions {
   readonly config: ControlConfig;
@@ -94,7 +96,6 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   const expiry = watchKeyExpiry({ ring: authority.ring, clock, log });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
-  const servingHalves = createServingHalves({ authority, clock, log, db, world: () => loop.world });
   const watch = createWatchHandler({
     world,
     table,
@@ -108,11 +109,8 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
       await gateways.register(request);
       return authority.signGateway({ gatewayId: gateway, publicKey, tlsKeySha256, pools: 'all' });
     },
-    storeUsage: (request) => storeUsage(db, request, { authority, clock, log }),
     shares: createShares(clock, gateways.remembered, gateways.servedUntilMs),
-    dayUsage: (request) => readDayUsage(db, request),
-    storeDecisions: (request) => storeDecisions(db, request),
-    storeReceipts: (request) => servingHalves.store(request),
+    ...recordStores(db, { authority, clock, log, world: () => loop.world }),
     leased: gateways.leased,
     released: gateways.released,
     held,
@@ -192,5 +190,19 @@ function gatewayLinksOf(watch: WatchHandler, listener: () => GatewayListener | u
       watch.cut(id);
       if (publicKey !== null) listener()?.cut(publicKey);
     },
+  };
+}
+
+/** What gateways tell of requests. */
+function recordStores(
+  db: Database,
+  context: ReceiptContext & { readonly world: () => World },
+): Pick<WatchOptions, 'storeUsage' | 'dayUsage' | 'storeDecisions' | 'storeReceipts'> {
+  const servingHalves = createServingHalves({ ...context, db });
+  return {
+    storeUsage: (request) => storeUsage(db, request, context),
+    dayUsage: (request) => readDayUsage(db, request),
+    storeDecisions: (request) => storeDecisions(db, request),
+    storeReceipts: (request) => servingHalves.store(request),
   };
 }

@@ -170,7 +170,7 @@ async function wire(options: GatewayRunOptions) {
     table,
     controlNowMs,
     report,
-    receipts: (batch) => uploads.received(batch),
+    receipts: (node, batch) => uploads.received(node, batch),
   });
   const uploads = startUploads({
     ...common,

@@ -7,7 +7,8 @@ import { constants } from 'node:http2';
 import type { TrustChain } from '@subcloud/contract/documents';
 import type { ErrorCodeName } from '@subcloud/contract/errors';
 import { type AgentMessage, LINK_HANDSHAKE_TIMEOUT_MS, linkTranscript } from '@subcloud/contract/link';
-import type { ReceiptsRequest, ReportEvent } from '@subcloud/contract/watch';
+import type { ServingBatch } from '@subcloud/contract/receipts';
+import type { ReportEvent } from '@subcloud/contract/watch';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { verifyText } from '@subcloud/kit/signing';
@@ -35,8 +36,7 @@ export interface LinkHubOptions {
   readonly table: () => RoutingTable;
   readonly controlNowMs: () => number;
   readonly report: (event: ReportEvent) => void;
-  /** What a node signed of its answers. */
-  readonly receipts: (batch: ReceiptsRequest['batches'][number]) => void;
+  readonly receipts: (node: string, batch: ServingBatch) => void;
 }
 
 export interface LinkHub {
@@ -241,10 +241,8 @@ class Hub implements LinkHub {
       case 'drained':
         link.drained = { epoch: message.epoch, serial: message.serial, pools: message.pools };
         return this.#options.report({ ...link.drained, type: 'drained', node });
-      case 'receipts': {
-        const { type: _, ...batch } = message;
-        return this.#options.receipts({ node, ...batch });
-      }
+      case 'receipts':
+        return this.#options.receipts(node, message);
       case 'document-acknowledged':
         link.epoch = message.epoch;
         link.serial = message.serial;

@@ -2,6 +2,7 @@
  * Sends usage, decision records and nodes' halves of receipts to control. Usage goes in order, one call at a time, until control has stored it:
  * repeated batches do no harm, since control knows them by (gateway, sequence). Decision records are best effort.
  */
+import type { ServingBatch } from '@subcloud/contract/receipts';
 import { type DecisionRecord, type ReceiptsRequest, type UsageResponse, WATCH_PATHS } from '@subcloud/contract/watch';
 import { type Clock, type Random, type Timer, jitteredBackoffMs } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
@@ -31,7 +32,7 @@ export interface Uploads {
   /** Dropped, oldest first, when control does not take them in time. */
   decided(record: DecisionRecord): void;
   /** What a node signed. Dropped, oldest first, as decision records are. */
-  received(batch: NodeBatch): void;
+  received(node: string, batch: ServingBatch): void;
   /** Sends what there is, once; for a drain. Never rejects. */
   flush(): Promise<void>;
   stop(): void;
@@ -82,7 +83,8 @@ export function startUploads(options: UploadOptions): Uploads {
       if (decisions.length >= MAX_QUEUED_DECISIONS) decisions = decisions.slice(MAX_QUEUED_DECISIONS / 2);
       decisions.push(JSON.stringify(record));
     },
-    received(one) {
+    received(node, { pool, publicKey, endorsement, document, leaves }) {
+      const one: NodeBatch = { node, pool, publicKey, endorsement, document, leaves };
       while (halves.length > 0 && halvesCount + one.leaves.length > MAX_QUEUED_HALVES) {
         halvesCount -= halves.shift()?.batch.leaves.length ?? 0;
       }
