@@ -72,6 +72,7 @@ test('every action is of a route, or is named here with its use', () => {
     'binding.read',
     'claim.sign',
     'usage.read',
+    'event.read',
   ]);
 });
 

@@ -21,6 +21,7 @@ import { addDomainDelete } from './commands/domain-delete.ts';
 import { addDomainGet } from './commands/domain-get.ts';
 import { addDomainList } from './commands/domain-list.ts';
 import { addDomainSet } from './commands/domain-set.ts';
+import { addEvents } from './commands/events.ts';
 import { addExplain } from './commands/explain.ts';
 import { identityNouns } from './commands/identity-commands.ts';
 import { addGatewayList } from './commands/gateway-list.ts';
@@ -165,6 +166,7 @@ function createProgram(cli: Cli): Command {
   addChat(program, cli);
   addUsage(program, cli);
   addInbox(program, cli);
+  addEvents(program, cli);
   addSchema(program, cli);
   addBackup(program, cli);
   addRestore(program, cli);

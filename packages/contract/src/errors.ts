@@ -135,6 +135,19 @@ export const ERROR_CODES = {
     summary: 'The request headers are larger than the limit.',
     advice: 'Send fewer or shorter headers.',
   },
+  'client.events_gone': {
+    status: 410,
+    type: 'invalid_request_error',
+    summary:
+      'The event stream cannot go on from there: events after it are no longer kept, or the network was restored.',
+    advice: 'List again what you follow, then follow from the newest event. Events are kept for 90 days.',
+  },
+  'client.slow_reader': {
+    status: 408,
+    type: 'invalid_request_error',
+    summary: 'The event stream was cut because its reader did not take what was sent.',
+    advice: 'Read faster or filter; connect again with `last-event-id`, and nothing is missed.',
+  },
   'client.closed_request': {
     status: 499,
     type: 'invalid_request_error',
@@ -251,6 +264,12 @@ export const ERROR_CODES = {
     type: 'not_found_error',
     summary: 'No node of the pool offers a model of this name.',
     advice: 'Use a name that GET /v1/models lists for this pool.',
+  },
+  'capacity.too_many_streams': {
+    status: 429,
+    type: 'rate_limit_error',
+    summary: 'This account, or everybody together, follows as many event streams as there may be.',
+    advice: 'Close streams that nobody reads; one stream with a wider filter costs less than many narrow ones.',
   },
   'capacity.overloaded': {
     status: 429,

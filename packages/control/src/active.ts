@@ -17,6 +17,7 @@ import { fetchText } from './facts/fetch-text.ts';
 import { openLocationMeasurer } from './facts/measure-location.ts';
 import { type NvidiaVerifier, createNvidiaVerifier } from './facts/nvidia-attestation.ts';
 import { createReportSink } from './facts/reports.ts';
+import { createEventStreams } from './events/event-streams.ts';
 import { createIdentity } from './identity/identity.ts';
 import { oidcFrom } from './identity/oidc-from.ts';
 import { readDayUsage } from './limits/day-usage.ts';
@@ -86,7 +87,8 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
     startedAtMs: clock.nowMs(),
   };
   const metrics = controlMetrics();
-  const loop = createLoop({ ...context, metrics, log });
+  const streams = createEventStreams({ ...context, settled: () => loop.settled(), secret: adminTokenHash, log, held });
+  const loop = createLoop({ ...context, metrics, log, onTurn: streams.poke });
   table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
   stageAccess(world, table);
   // The whole fleet is reconciled before anybody hears of the table: the first snapshot is complete.
@@ -116,13 +118,8 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
     held,
   });
   const watchSocket = await startWatchSocket(sockets.gateways, watch);
-  const replaceMeasurer = (next: typeof measurer): void => {
-    measurer = next;
-  };
-  const nvidia = nvidiaVerifierOf(config, clock);
   const mirror = await openAuditMirror({ path: config.auditMirror ?? mirrorIn(config.dataDir), db, log });
   await mirror.caughtUp();
-  const identity = createIdentity(clock, oidcFrom(config, clock));
   let listener: GatewayListener | undefined;
   const gatewayLinks = gatewayLinksOf(watch, () => listener);
   const api = createApiServer(
@@ -131,11 +128,11 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
         leases,
         authority,
         sealer,
-        identity,
+        identity: createIdentity(clock, oidcFrom(config, clock)),
         pass: context,
         version: VERSION,
-        replaceMeasurer,
-        nvidia,
+        replaceMeasurer: (next) => void (measurer = next),
+        nvidia: nvidiaVerifierOf(config, clock),
         agentFile: agentFile(config.agentFile),
         gatewayLinks,
       },
@@ -144,6 +141,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
       clock,
       metrics,
       mirror,
+      streams,
       adminTokenHash,
       log,
     }),
@@ -159,6 +157,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   const stop = async (): Promise<void> => {
     maintenance.stop();
     expiry.stop();
+    streams.stop();
     await listener?.close();
     await apiSocket.close();
     await watchSocket.close();

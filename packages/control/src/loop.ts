@@ -41,6 +41,8 @@ export interface Loop {
   touch(nodes: Iterable<string> | 'all', scope?: ChangeScope): void;
   /** Resolves when no turn is under way and nothing is due. For tests and for shutdown. */
   readonly idle: () => Promise<void>;
+  /** Resolves when the turns that are under way or waiting have ended, and the world is what the store says; rejects where that is not known. */
+  settled(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -71,6 +73,8 @@ export function createLoop(
     readonly clock: Clock;
     readonly log: Log;
     readonly metrics?: Pick<ControlMetrics, 'passed' | 'passFailed'>;
+    /** Called after every turn that may have changed the world. */
+    readonly onTurn?: () => void;
   },
 ): Loop {
   const { db, world, clock, log } = context;
@@ -113,6 +117,8 @@ export function createLoop(
       mark(taken.keys());
       schedule(RETRY_MS);
       throw error;
+    } finally {
+      context.onTurn?.();
     }
   };
   const schedule = (delayMs: number): void => {
@@ -165,6 +171,7 @@ export function createLoop(
       while (scheduled && !stopped && (await clock.sleep(COALESCE_MS).then(() => true)));
       await tail;
     },
+    settled: () => enqueue(() => Promise.resolve()),
     async stop() {
       stopped = true;
       await tail;

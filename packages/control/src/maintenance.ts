@@ -11,7 +11,9 @@ import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
 import { dueCheck } from './membership/due.ts';
 import { IDEMPOTENCY_KEPT_MS } from './api/idempotency.ts';
+import { tellLiveness } from './events/liveness.ts';
 import { dropOldReceipts } from './receipts/drop-old-receipts.ts';
+import { dropEvents } from './store/events.ts';
 import { rollUpUsage } from './store/usage-report.ts';
 import { saveDocuments } from './store/save.ts';
 import { type GatewayAddress, gatewaysText } from './world/gateway-record.ts';
@@ -19,6 +21,7 @@ import type { DocumentRecord, NodeRecord } from './world/world.ts';
 
 const EXPIRY_CHECK_MS = 1_000;
 const LIVENESS_WRITE_MS = 60_000;
+const LIVENESS_CHECK_MS = 5_000;
 const RENEWAL_CHECK_MS = 60_000;
 /** A gateway came or went: the documents that name the old ones are renewed over a while, not all at once. */
 const GATEWAYS_CHECK_MS = 1_000;
@@ -39,6 +42,7 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
   const { world, loop, clock, log } = context;
   const jitter = new Map<string, number>();
   const settled = { gateways: undefined };
+  const liveness = new Map<string, number>();
   let livenessWrittenMs = clock.nowMs();
 
   const guarded = (what: string, task: () => Promise<unknown>) => (): void => {
@@ -61,6 +65,10 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
       }),
     ),
     clock.every(
+      LIVENESS_CHECK_MS,
+      guarded('telling which nodes are online', () => tellLiveness(context, liveness)),
+    ),
+    clock.every(
       RENEWAL_CHECK_MS,
       guarded('renewing documents', () => renew(context, jitter, (node) => isAged(context, jitter, node))),
     ),
@@ -76,10 +84,7 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
           .deleteFrom('decisions')
           .where('at', '<', nowMs - DECISIONS_KEPT_MS)
           .execute();
-        await context.db
-          .deleteFrom('events')
-          .where('at', '<', nowMs - EVENTS_KEPT_MS)
-          .execute();
+        await dropEvents(context.db, nowMs - EVENTS_KEPT_MS);
         await context.db
           .deleteFrom('idempotency_keys')
           .where('created_at', '<', nowMs - IDEMPOTENCY_KEPT_MS)

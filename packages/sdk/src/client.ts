@@ -1,13 +1,23 @@
 import { type ControlRouteName, type ControlRoutes, controlRoutes } from '@subcloud/contract/routes/control';
 import type { ClientInputOf, OutputOf, RouteSpec } from '@subcloud/contract/routes/route';
 import { ConnectionError } from './api-error.ts';
-import { type TransportOptions, createTransport, readJson } from './transport.ts';
+import { type TransportOptions, connectionError, createTransport, readJson } from './transport.ts';
 
 export interface ClientOptions extends TransportOptions {
   /** From the call to the end of its answer. Default 30 s. */
   readonly timeoutMs?: number | undefined;
   /** Default 16 MiB. */
   readonly maxResponseBytes?: number | undefined;
+}
+
+/** Routes that answer with server-sent events too. */
+export type StreamedRoute = {
+  [Name in ControlRouteName]: ControlRoutes[Name] extends { readonly stream: unknown } ? Name : never;
+}[ControlRouteName];
+export interface StreamOptions {
+  readonly lastEventId?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly idleMs: number;
 }
 
 export interface CallOptions {
@@ -34,6 +44,17 @@ export interface Client {
    *   TypeError for an input that the route does not take
    */
   call<Name extends ControlRouteName>(name: Name, ...input: Input<Name>): Promise<OutputFor<Name>>;
+  /**
+   * The bytes of a route that answers with server-sent events; ends when the server ends it. `timeoutMs` bounds the wait for
+   * its beginning, `idleMs` any silence in it.
+   *
+   * @throws as `call`
+   */
+  stream<Name extends StreamedRoute>(
+    name: Name,
+    input: InputOf<Name>,
+    options: StreamOptions,
+  ): AsyncGenerator<Uint8Array>;
   /** Breaks off what is under way. */
   close(): Promise<void>;
 }
@@ -75,11 +96,36 @@ export function createClient(options: ClientOptions): Client {
     );
   };
 
+  const stream = async function* (
+    name: ControlRouteName,
+    input: LooseInput,
+    { lastEventId, signal, idleMs }: StreamOptions,
+  ): AsyncGenerator<Uint8Array> {
+    const route: RouteSpec = controlRoutes[name];
+    const answer = await transport.send({
+      method: METHODS[route.method],
+      path: fillPath(name, route, input),
+      headers: { accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) },
+      signal,
+      idleMs,
+    });
+    if (answer.statusCode !== 200 || !/^text\/event-stream\b/.test(String(answer.headers['content-type']))) {
+      await readJson(answer, origin, maxBytes);
+      throw new ConnectionError('unexpected_answer', `${origin} answered to ${name} with no event stream`);
+    }
+    try {
+      for await (const chunk of answer.body) yield chunk as Buffer;
+    } catch (error) {
+      throw connectionError(error, origin, signal);
+    }
+  };
+
   return {
     url: options.url,
     trustedKeySha256: options.trustedKeySha256,
     // The route's own schemas check input and output, so the types hold at run time too.
     call: callLoosely as Client['call'],
+    stream: stream as unknown as Client['stream'],
     close: () => transport.close(),
   };
 }

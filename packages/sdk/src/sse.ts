@@ -10,6 +10,8 @@ export interface SseEvent {
 export interface SseParser {
   /** The events that are whole with these bytes, in order. Throws RangeError for an event beyond the limit. */
   push(chunk: Uint8Array): SseEvent[];
+  /** The last `id` field of a block that is whole; empty where there was none. */
+  readonly lastEventId: () => string;
 }
 
 export function sseParser(maxEventBytes: number): SseParser {
@@ -19,7 +21,10 @@ export function sseParser(maxEventBytes: number): SseParser {
   let data: string[] = [];
   let heldLength = 0;
   let endsInReturn = false;
+  let id = '';
+  let lastId = '';
   return {
+    lastEventId: () => lastId,
     push(chunk) {
       let text = decoder.decode(chunk, { stream: true });
       // A line may end in CR, LF or CRLF, and a CRLF may be cut by the network.
@@ -33,6 +38,7 @@ export function sseParser(maxEventBytes: number): SseParser {
         if (heldLength > maxEventBytes) break;
         if (line === '') {
           if (data.length > 0) events.push({ event: event === '' ? 'message' : event, data: data.join('\n') });
+          lastId = id;
           event = '';
           data = [];
           heldLength = 0;
@@ -43,6 +49,7 @@ export function sseParser(maxEventBytes: number): SseParser {
         const value = colon === -1 ? '' : line.slice(colon + 1).replace(/^ /, '');
         if (field === 'data') data.push(value);
         else if (field === 'event') event = value;
+        else if (field === 'id' && !value.includes('\0')) id = value;
       }
       if (heldLength + rest.length > maxEventBytes) {
         throw new RangeError(`an event of the stream is larger than ${maxEventBytes} bytes`);

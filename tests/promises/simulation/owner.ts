@@ -1,5 +1,6 @@
 /** What owners do through control, and what the answers to their withdrawals promise. */
 import type { WriteContext } from '@subcloud/control/api/context';
+import { eventCursors } from '@subcloud/control/events/cursor';
 import { createIdentity } from '@subcloud/control/identity/identity';
 import { memberHandlers } from '@subcloud/control/api/handlers/members';
 import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
@@ -54,6 +55,7 @@ function api({ context, loop, leases }: SimulatedControl): WriteContext {
     replaceMeasurer: () => undefined,
     agentFile: () => Promise.reject(new Error('there is none')),
     nvidia: undefined,
+    events: { cursors: eventCursors('sim', 1) },
     sealer: { anchor: () => null, broken: () => null },
   };
   const gatewayLinks = { watching: () => true, cut: () => undefined };

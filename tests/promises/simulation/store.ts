@@ -71,6 +71,7 @@ function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
     publicKey: agent.key.publicKey,
     enrolledAtMs,
     lastSeenAtMs: null,
+    toldOnline: false,
     confirmedAtMs: 0,
     address: null,
     agentVersion: null,

@@ -112,6 +112,7 @@ export const ACTIONS = [
   'usage.list',
   'usage.read',
   'event.list',
+  'event.read',
   'audit.read',
 ] as const;
 export type Action = (typeof ACTIONS)[number];

@@ -8,6 +8,7 @@ import { receiptsRoutes } from './receipts.ts';
 import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
+import { eventsRoutes } from './events.ts';
 import { participationRoutes } from './participation.ts';
 import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
 import { gatewaysRoutes } from './gateways.ts';
@@ -73,6 +74,7 @@ export const controlRoutes = defineRoutes({
   ...claimsRoutes,
   ...planRoutes,
   ...domainsRoutes,
+  ...eventsRoutes,
   ...auditRoutes,
   ...accountsRoutes,
   ...peopleRoutes,
@@ -598,28 +600,6 @@ export const controlRoutes = defineRoutes({
     query: usageQuery,
     status: 200,
     response: pageOf(usageShape),
-    errors: [],
-  },
-  listEvents: {
-    method: 'get',
-    path: '/api/v1/events',
-    auth: 'credential',
-    action: 'event.list',
-    summary: 'What changed, newest first',
-    query: pageQuery.extend({ node: nodeIdShape.optional(), subcloud: subcloudName.optional() }),
-    status: 200,
-    response: pageOf(
-      z.strictObject({
-        id: z.string(),
-        at: time,
-        kind: z.string(),
-        node: z.string().nullable(),
-        subcloud: z.string().nullable(),
-        actor: z.string(),
-        reason: z.string(),
-        detail: z.unknown(),
-      }),
-    ),
     errors: [],
   },
 });

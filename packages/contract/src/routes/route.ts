@@ -29,6 +29,8 @@ export interface RouteSpec {
   readonly maxBodyBytes?: number;
   readonly status: 200 | 201 | 202;
   readonly response: z.ZodType;
+  /** Of a route that also answers with server-sent events, to who accepts them: the data of each. */
+  readonly stream?: z.ZodType;
   /** Beyond those that every route can answer with. */
   readonly errors: readonly ErrorCodeName[];
 }

@@ -157,7 +157,9 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'request.read': ['self', ...SEES_SUBCLOUD],
   'usage.list': ['caller'],
   'usage.read': SEES_OWN,
-  'event.list': NETWORK_READS,
+  'event.list': ['caller'],
+  /** Of the network alone, and every other event. */
+  'event.read': NETWORK_READS,
   'audit.read': NETWORK_READS,
 };
 

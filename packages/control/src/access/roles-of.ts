@@ -12,11 +12,16 @@ export type Resource =
   | { readonly kind: 'network' }
   /** What belongs to or is about this principal; null: the network itself. */
   | { readonly kind: 'principal'; readonly principal: PrincipalId | null }
-  | { readonly kind: 'subcloud'; readonly subcloud: SubcloudRecord }
-  | { readonly kind: 'node'; readonly node: NodeRecord }
+  | { readonly kind: 'subcloud'; readonly subcloud: Owned }
+  | { readonly kind: 'node'; readonly node: Operated }
   | { readonly kind: 'claim'; readonly claim: ClaimParties }
   /** A request of `caller` for the pool, undefined where that is gone. */
-  | { readonly kind: 'request'; readonly caller: PrincipalId | null; readonly pool: SubcloudRecord | undefined };
+  | { readonly kind: 'request'; readonly caller: PrincipalId | null; readonly pool: Owned | undefined };
+
+/** Of a Subcloud, also of one that is gone. */
+export type Owned = Pick<SubcloudRecord, 'id' | 'owner'>;
+/** Of a node, also of one that is gone. */
+export type Operated = Pick<NodeRecord, 'id' | 'operator' | 'memberships'>;
 
 export interface ClaimParties {
   readonly node_id: string | null;
@@ -114,7 +119,7 @@ export function standing(people: People, who: PrincipalId, of: PrincipalId | nul
   ];
 }
 
-function subcloudRoles(world: World, who: PrincipalId, subcloud: SubcloudRecord): readonly Role[] {
+function subcloudRoles(world: World, who: PrincipalId, subcloud: Owned): readonly Role[] {
   const { people } = world;
   const own = standing(people, who, subcloud.owner).map((role) => (role === 'self' ? 'subcloudOwner' : role));
   for (const delegate of people.delegates.get(subcloud.id) ?? []) {
@@ -123,12 +128,12 @@ function subcloudRoles(world: World, who: PrincipalId, subcloud: SubcloudRecord)
   return own;
 }
 
-function nodeRoles(world: World, who: PrincipalId, node: NodeRecord): readonly Role[] {
+function nodeRoles(world: World, who: PrincipalId, node: Operated): readonly Role[] {
   return standing(world.people, who, node.operator).map((role) => (role === 'self' ? 'nodeOperator' : role));
 }
 
 /** Whether somebody for whom `who` may see nodes operates one that the Subcloud holds or has invited. */
-function operatesIn(world: World, who: PrincipalId, subcloud: SubcloudRecord): boolean {
+function operatesIn(world: World, who: PrincipalId, subcloud: Owned): boolean {
   for (const node of world.nodes.values()) {
     const state = node.memberships.get(subcloud.id)?.state;
     if (state === undefined || state === 'left' || state === 'removed') continue;
@@ -138,7 +143,7 @@ function operatesIn(world: World, who: PrincipalId, subcloud: SubcloudRecord): b
 }
 
 /** To a node: the owner or delegate of a Subcloud that it is or was in, or asks to be in. */
-function hostRoles(world: World, who: PrincipalId, node: NodeRecord): readonly Role[] {
+function hostRoles(world: World, who: PrincipalId, node: Operated): readonly Role[] {
   for (const id of node.memberships.keys()) {
     const subcloud = world.subclouds.get(id);
     if (subcloud === undefined) continue;

@@ -4,7 +4,7 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import type { RouteSpec } from '@subcloud/contract/routes/route';
@@ -29,6 +29,7 @@ import { bindingHandlers } from './handlers/bindings.ts';
 import { accountHandlers } from './handlers/accounts.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
+import { eventHandlers } from './handlers/events.ts';
 import { participationHandlers } from './handlers/participation.ts';
 import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
@@ -48,7 +49,9 @@ import { subcloudHandlers } from './handlers/subclouds.ts';
 import { tokenHandlers } from './handlers/tokens.ts';
 import { clientAddressOf } from '../pages/browser.ts';
 import { accountPages } from '../pages/pages.ts';
+import type { EventStreams } from '../events/event-streams.ts';
 import { openApiDocument } from './openapi.ts';
+import { answerStream, wantsStream } from './answer-stream.ts';
 
 const handlers: Handlers = {
   ...networkHandlers,
@@ -64,6 +67,7 @@ const handlers: Handlers = {
   ...claimsHandlers,
   ...planHandlers,
   ...domainsHandlers,
+  ...eventHandlers,
   ...auditHandlers,
   ...accountHandlers,
   ...orgHandlers,
@@ -78,12 +82,13 @@ const handlers: Handlers = {
 const DEFAULT_MAX_BODY_BYTES = 65_536;
 
 export function createApi(options: {
-  readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock' | 'clientAddress'>;
+  readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock' | 'clientAddress' | 'events'>;
   readonly db: Database;
   readonly loop: Loop;
   readonly clock: Clock;
   readonly metrics: ControlMetrics;
   readonly mirror: Pick<AuditMirror, 'caughtUp'>;
+  readonly streams: EventStreams;
   readonly adminTokenHash: string;
   readonly log: Log;
 }): Hono {
@@ -92,6 +97,7 @@ export function createApi(options: {
   const openapi = openApiDocument(options.context.version);
   const context: Omit<ApiContext, 'clientAddress'> = {
     ...options.context,
+    events: options.streams,
     db: options.db,
     loop: options.loop,
     clock: options.clock,
@@ -131,6 +137,17 @@ export function createApi(options: {
       );
       const actor = { ...who, action: spec.action };
       requireCredential(loop.world, actor);
+      if (spec.stream !== undefined && wantsStream(c))
+        return answerStream(c, {
+          world: loop.world,
+          streams: options.streams,
+          query: shaped(spec.query ?? z.strictObject({}), singleQuery(c), 'query'),
+          actor: () => ({
+            ...identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
+            action: spec.action,
+          }),
+          requestId,
+        });
       const answer = await answerOf({
         name,
         actor,

@@ -39,6 +39,7 @@ export async function attest(
             kind: 'claim.created',
             node,
             subcloud: null,
+            principal: attestation.issuerOwner,
             actor: actorName(actor),
             reason: `attested by ${issuer}`,
             detail: { id, fact, issuer, ...subject, expiresAt },

@@ -10,6 +10,7 @@ import type { Authority } from '../authority.ts';
 import type { LocationMeasurer } from '../facts/measure-location.ts';
 import type { NvidiaVerifier } from '../facts/nvidia-attestation.ts';
 import type { Identity } from '../identity/identity.ts';
+import type { EventStreams } from '../events/event-streams.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
 import type { Leases } from '../watch/leases.ts';
@@ -36,6 +37,7 @@ export interface ApiContext {
   /** Undefined: the admin has named no attestation service. */
   readonly nvidia: NvidiaVerifier | undefined;
   readonly gatewayLinks: GatewayLinks;
+  readonly events: Pick<EventStreams, 'cursors'>;
 }
 
 /** Connections of gateways, as the handlers see them. */

@@ -62,7 +62,14 @@ function operation(name: string, route: RouteSpec): Json {
       ? {}
       : { requestBody: { required: true, content: json(schemaOf(route.body, 'input')) } }),
     responses: {
-      [route.status]: { description: route.summary, content: json(schemaOf(route.response, 'output')) },
+      [route.status]: {
+        description: route.summary,
+        content: {
+          ...json(schemaOf(route.response, 'output')),
+          // Of each event the data; 3.1 has no word for a stream of them.
+          ...(route.stream === undefined ? {} : { 'text/event-stream': { schema: schemaOf(route.stream, 'output') } }),
+        },
+      },
       ...(carriesWithdrawal(route.response)
         ? { 202: { description: UNCONFIRMED, content: json(schemaOf(route.response, 'output')) } }
         : {}),

@@ -37,9 +37,10 @@ export async function saveBindings(
       kind: `binding.${after?.state ?? 'ended'}`,
       node: null,
       subcloud: after?.subcloudId ?? before?.subcloudId ?? null,
+      principal: after?.bound ?? before?.bound ?? null,
       actor,
       reason,
-      detail: { id: after?.id ?? before?.id, bound: after?.bound ?? before?.bound },
+      detail: { id: after?.id ?? before?.id },
     })),
     nowMs,
   );

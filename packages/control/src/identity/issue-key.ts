@@ -33,10 +33,10 @@ export async function issueKey(
   const id = newId('key');
   const row = { id, principal, name, hash, created_at: nowMs, expires_at: expiresAtMs, revoked_at: null };
   await tx.insertInto('account_keys').values(row).execute();
-  const detail = { id, principal };
+  const detail = { id };
   await insertEvents(
     tx,
-    [{ kind: 'key.created', node: null, subcloud: null, actor: by, reason: 'by request', detail }],
+    [{ kind: 'key.created', node: null, subcloud: null, principal, actor: by, reason: 'by request', detail }],
     nowMs,
   );
   return {

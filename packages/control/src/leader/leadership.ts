@@ -18,7 +18,7 @@ const RENEW_MS = 2_000;
 const SAFETY_MS = 1_000;
 const POLL_MS = 1_000;
 const STATEMENT_TIMEOUT_MS = 5_000;
-// None of the other locks (7_700_001 migrations, 7700002 the audit log's end): every transaction holds this one shared, and two
+// None of the other locks (7_700_001 migrations, 7700002 the audit log's end, 7700004 the event log's): every transaction holds this one shared, and two
 // that then want to write to a log under the same number would wait for each other.
 const LOCK = 7_700_003;
 const CHANNEL = 'subcloud_leader';

@@ -15,6 +15,7 @@ interface NodeTable {
   consent: JSONColumnType<object> | null;
   concurrency: number | null;
   declaration: JSONColumnType<object> | null;
+  told_online: Generated<boolean>;
 }
 interface AttesterTable {
   name: string;
@@ -218,10 +219,12 @@ export interface Schema {
     kind: string;
     node_id: string | null;
     subcloud_id: string | null;
+    principal: string | null;
     actor: string;
     reason: string;
     detail: JSONColumnType<object>;
   };
+  event_log: { only_row: Generated<boolean>; dropped_to: Generated<number> };
   /** Rows are never changed; all but `entry` follows from it. */
   audit: {
     sequence: GeneratedAlways<number>;

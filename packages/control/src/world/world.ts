@@ -30,6 +30,8 @@ export interface NodeRecord {
   readonly publicKey: string;
   readonly enrolledAtMs: number;
   lastSeenAtMs: number | null;
+  /** Whether the event log says last that it is online. */
+  toldOnline: boolean;
   address: string | null;
   agentVersion: string | null;
   declarationSerial: number;

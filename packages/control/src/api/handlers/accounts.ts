@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import { type accountsRoutes, DEVICE_PATH } from '@subcloud/contract/routes/accounts';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Selectable } from 'kysely';
@@ -279,13 +280,14 @@ function accountView({ people }: World, row: AccountRow) {
   };
 }
 
-function accountEvent(kind: string, principal: PrincipalId, actor: Actor, detail: object) {
+function accountEvent(kind: EventKind, principal: PrincipalId, actor: Actor, detail: object) {
   return {
     kind,
     node: null,
     subcloud: null,
     actor: actorName(actor),
     reason: 'by request',
-    detail: { principal, ...detail },
+    principal,
+    detail,
   };
 }

@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { Ban, participationRoutes } from '@subcloud/contract/routes/participation';
 import { MAX_BANNED_CALLERS } from '@subcloud/contract/table';
 import { principalId } from '@subcloud/contract/vocabulary';
@@ -121,7 +122,7 @@ function nameOf(world: World, subcloudId: string): string {
   return world.subclouds.get(subcloudId)?.name ?? subcloudId;
 }
 
-function eventOf(kind: string, ban: BanRecord, actor: Actor) {
+function eventOf(kind: EventKind, ban: BanRecord, actor: Actor) {
   const of: { readonly kind: BanKind; readonly subject: string } = { kind: ban.kind, subject: ban.subject };
   return {
     kind,

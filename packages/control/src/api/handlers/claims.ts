@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { claimsRoutes } from '@subcloud/contract/routes/claims';
 import { openDocument } from '@subcloud/kit/signing';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
@@ -222,12 +223,13 @@ function claimState({ node_id: node, digest, fact, source, issuer }: ClaimRow) {
   return { node, digest, fact, source, issuer };
 }
 
-function claimEvent(kind: string, row: ClaimRow, actor: Actor): NewEvent {
+function claimEvent(kind: EventKind, row: ClaimRow, actor: Actor): NewEvent {
   const { id, node_id: node, digest, fact, source, issuer } = row;
   return {
     kind,
     node,
     subcloud: null,
+    principal: row.issuer_owner,
     actor: actorName(actor),
     reason: 'by request',
     detail: { id, fact, source, issuer, ...(digest === null ? {} : { digest }) },

@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { Domain, domainsRoutes } from '@subcloud/contract/routes/domains';
 import { canonicalJson } from '@subcloud/policy/canonical-json';
 import {
@@ -246,6 +247,7 @@ function builtInView(world: World, actor: Actor, { id, version, title, members, 
   };
 }
 
-function eventOf(kind: string, { id, version }: DomainRecord, actor: Actor) {
-  return { kind, node: null, subcloud: null, actor: actorName(actor), reason: 'by request', detail: { id, version } };
+function eventOf(kind: EventKind, { id, version, owner: principal }: DomainRecord, actor: Actor) {
+  const detail = { id, version };
+  return { kind, node: null, subcloud: null, principal, actor: actorName(actor), reason: 'by request', detail };
 }

@@ -59,6 +59,7 @@ export const enrolmentHandlers: Pick<Handlers, 'enrol'> = {
         publicKey: body.publicKey,
         enrolledAtMs: nowMs,
         lastSeenAtMs: null,
+        toldOnline: false,
         address: null,
         agentVersion: body.agentVersion,
         declarationSerial: 0,

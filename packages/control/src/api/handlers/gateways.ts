@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { GatewaySummary } from '@subcloud/contract/routes/gateways';
 import type { Withdrawal } from '@subcloud/contract/routes/shapes';
 import { newId } from '@subcloud/kit/clock';
@@ -129,7 +130,7 @@ function auditState({ name, url, by, publicKey }: GatewayRecord) {
   return { name, url, by, publicKey };
 }
 
-function tokenEvent(kind: string, id: string, actor: string) {
+function tokenEvent(kind: EventKind, id: string, actor: string) {
   return { kind, node: null, subcloud: null, actor, reason: 'by request', detail: { id } };
 }
 

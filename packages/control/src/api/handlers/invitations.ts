@@ -3,6 +3,7 @@
  * account; one to an e-mail address is for whoever holds its token, which the inviter passes on, since no mail is sent.
  */
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import { newId } from '@subcloud/kit/clock';
 import { hashSecret, newSecret, sameHash } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
@@ -13,6 +14,7 @@ import type { AuditedChange } from '../../audit/audited.ts';
 import type { Database } from '../../store/database.ts';
 import type { Schema } from '../../store/schema.ts';
 import type { Transaction } from '../../loop.ts';
+import { insertEvents } from '../../store/events.ts';
 import type { MemberRole, NetworkRole } from '../../world/people.ts';
 import { type ApiContext, type Handlers, iso, page } from '../context.ts';
 import { changeMember, groupNotFound, knownGroup, requireGovern } from '../groups.ts';
@@ -81,6 +83,7 @@ export const invitationHandlers: Pick<Handlers, Names> = {
         await requireKnown(tx, body.principal);
       }
       await tx.insertInto('invitations').values(row).execute();
+      await insertEvents(tx, [eventOf('invitation.created', row, actor)], clock.nowMs());
       return auditedAnswer(row, null);
     });
     return { ...invitationView(row, clock.nowMs()), token, path: `${INVITATION_PATH}?token=${token}` };
@@ -188,7 +191,15 @@ async function answered(
     .set({ answer, answered_at: nowMs, answered_by: after.answered_by })
     .where('id', '=', row.id)
     .execute();
+  await insertEvents(tx, [eventOf(`invitation.${answer}`, after, actor)], nowMs);
   return auditedAnswer(after, row);
+}
+
+/** About whom is invited, where that is known; of the group. Addresses stand in no event. */
+function eventOf(kind: EventKind, row: InvitationRow, actor: Actor) {
+  const { id, principal, group_id: group, role } = row;
+  const detail = { id, role, ...(group === null ? {} : { group }) };
+  return { kind, node: null, subcloud: null, principal, actor: actorName(actor), reason: 'by request', detail };
 }
 
 function auditedAnswer(after: InvitationRow, before: InvitationRow | null): AuditedChange<InvitationRow> {

@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import { actorName } from '../../access/actor.ts';
 import { mayForPrincipal } from '../../access/authorise.ts';
@@ -246,6 +247,6 @@ function known<Group>(group: Group | undefined, id: string): Group {
   return group;
 }
 
-function groupEvent(kind: string, id: string, actor: string) {
-  return { kind, node: null, subcloud: null, actor, reason: 'by request', detail: { id } };
+function groupEvent(kind: EventKind, id: string, actor: string) {
+  return { kind, node: null, subcloud: null, principal: id, actor, reason: 'by request', detail: { id } };
 }

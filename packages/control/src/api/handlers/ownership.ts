@@ -1,5 +1,6 @@
 /** Subclouds that somebody else manages too, and Subclouds that change hands. */
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { peopleRoutes } from '@subcloud/contract/routes/people';
 import type { OutputOf } from '@subcloud/contract/routes/route';
 import type { PrincipalId } from '@subcloud/policy/principal';
@@ -79,6 +80,8 @@ export const ownershipHandlers: Pick<Handlers, Names> = {
         .values({ subcloud_id: subcloud.id, ...offer })
         .onConflict((conflict) => conflict.column('subcloud_id').doUpdateSet(offer))
         .execute();
+      const event = eventOf('subcloud.offered', subcloud, actor, { from, to: body.to });
+      await insertEvents(tx, [{ ...event, principal: body.to }], clock.nowMs());
       return {
         audit: {
           subject: `subcloud:${subcloud.name}`,
@@ -173,7 +176,8 @@ async function move(
   const bindings = followOwner(loop.world, after.id, after.owner, actorName(actor), clock.nowMs());
   await saveBindings(tx, bindings, actorName(actor), clock.nowMs());
   const detail = { from: before.owner, to: after.owner };
-  await insertEvents(tx, [eventOf('subcloud.transferred', after, actor, detail)], clock.nowMs());
+  const event = eventOf('subcloud.transferred', after, actor, detail);
+  await insertEvents(tx, [{ ...event, principal: after.owner }], clock.nowMs());
   return {
     audit: {
       subject: `subcloud:${after.name}`,
@@ -190,6 +194,6 @@ async function move(
   };
 }
 
-function eventOf(kind: string, subcloud: SubcloudRecord, actor: Actor, detail: object) {
+function eventOf(kind: EventKind, subcloud: SubcloudRecord, actor: Actor, detail: object) {
   return { kind, node: null, subcloud: subcloud.id, actor: actorName(actor), reason: 'by request', detail };
 }

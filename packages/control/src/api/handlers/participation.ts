@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import type { participationRoutes, Waiting } from '@subcloud/contract/routes/participation';
 import type { Isolation } from '@subcloud/policy/consent';
 import type { Actor } from '../../access/actor.ts';
@@ -165,7 +166,7 @@ async function answerWith(
 async function putMembership(
   { clock }: WriteContext,
   tx: Transaction,
-  put: Pair & { readonly membership: Membership; readonly actor: Actor; readonly kind: string },
+  put: Pair & { readonly membership: Membership; readonly actor: Actor; readonly kind: EventKind },
 ): Promise<AuditedChange<Pair>> {
   const { subcloud, node, membership, actor, kind } = put;
   const stored = node.memberships.get(subcloud.id);
@@ -202,7 +203,7 @@ function stateOf(membership: Membership | undefined) {
   return { state, reason, assigned };
 }
 
-function eventOf(kind: string, { subcloud, node }: Pair, actor: Actor, detail: object) {
+function eventOf(kind: EventKind, { subcloud, node }: Pair, actor: Actor, detail: object) {
   return { kind, node: node.id, subcloud: subcloud.id, actor: actorName(actor), reason: 'by request', detail };
 }
 

@@ -3,11 +3,11 @@ import { decisionRecord } from '@subcloud/contract/watch';
 import { readReceipt } from '../../receipts/read-receipt.ts';
 import { callersRequest, fullRequest, poolOf, seesNodes } from '../explain-request.ts';
 import { listUsage } from './usage.ts';
-import { type Handlers, iso } from '../context.ts';
-import { knownSubcloud, may } from '../../access/authorise.ts';
+import type { Handlers } from '../context.ts';
+import { may } from '../../access/authorise.ts';
 import type { PrincipalId } from '@subcloud/policy/principal';
 
-export const recordHandlers: Pick<Handlers, 'getRequest' | 'getReceipt' | 'listUsage' | 'listEvents'> = {
+export const recordHandlers: Pick<Handlers, 'getRequest' | 'getReceipt' | 'listUsage'> = {
   async getRequest(context, { params }, actor) {
     const { db, loop } = context;
     const row = await db
@@ -40,33 +40,4 @@ export const recordHandlers: Pick<Handlers, 'getRequest' | 'getReceipt' | 'listU
   },
 
   listUsage,
-
-  async listEvents({ db, loop }, { query }, actor) {
-    const before = query.cursor === undefined ? undefined : Number(query.cursor);
-    if (before !== undefined && !Number.isSafeInteger(before))
-      throw new AppError('client.invalid_request', { param: 'cursor' });
-    let select = db
-      .selectFrom('events')
-      .select(['id', 'at', 'kind', 'node_id', 'subcloud_id', 'actor', 'reason', 'detail'])
-      .orderBy('id', 'desc')
-      .limit(query.limit);
-    if (before !== undefined) select = select.where('id', '<', before);
-    if (query.node !== undefined) select = select.where('node_id', '=', query.node);
-    if (query.subcloud !== undefined)
-      select = select.where('subcloud_id', '=', knownSubcloud(actor, loop.world, query.subcloud).id);
-    const rows = await select.execute();
-    return {
-      items: rows.map((row) => ({
-        id: String(row.id),
-        at: iso(row.at),
-        kind: row.kind,
-        node: row.node_id,
-        subcloud: loop.world.subclouds.get(row.subcloud_id ?? '')?.name ?? row.subcloud_id,
-        actor: row.actor,
-        reason: row.reason,
-        detail: row.detail,
-      })),
-      next: rows.length === query.limit ? String(rows.at(-1)?.id ?? '') : null,
-    };
-  },
 };

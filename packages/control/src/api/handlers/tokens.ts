@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import type { EventKind } from '@subcloud/contract/event-kinds';
 import { newId } from '@subcloud/kit/clock';
 import { hashSecret, newSecret } from '@subcloud/kit/secrets';
 import type { PrincipalId } from '@subcloud/policy/principal';
@@ -184,7 +185,7 @@ export const tokenHandlers: Pick<Handlers, Names> = {
 
 function told(
   tx: Transaction,
-  kind: string,
+  kind: EventKind,
   subcloud: string,
   actor: Actor,
   detail: object,
