@@ -112,3 +112,31 @@ test('when it was used is told within a minute or so, and no secret is stored', 
     await store.end();
   }
 });
+
+test('tokens of the global network: where it asks for tokens, theirs open it, and nobody is locked out for good', async () => {
+  const { admin } = network;
+  const applyGlobal = (access: object) =>
+    admin.call('applyNetwork', {
+      body: { manifest: JSON.stringify({ apiVersion: 'subcloud/v1', kind: 'Network', spec: { access } }) },
+    });
+  const other = await network.node({ name: 'two', models: ['lab/open'], consent: {} });
+  await network.serving('global', other);
+  await network.principal('user:caller');
+  await expect(admin.call('createToken', { params: { name: 'global' }, body: {} })).rejects.toMatchObject({
+    code: 'client.invalid_request',
+  });
+  const body = { principal: 'user:caller' as const, models: ['lab/open'] };
+  const { id, token } = await admin.call('createToken', { params: { name: 'global' }, body });
+  await applyGlobal({ tokens: true });
+  expect(await ask(network.apiKey, 'lab/open')).toMatchObject({ status: 404 });
+  expect(await ask(token, 'lab/open')).toMatchObject({ status: 200 });
+  const { items } = await admin.call('listTokens', { params: { name: 'global' }, query: {} });
+  expect(items).toMatchObject([{ id, principal: 'user:caller' }]);
+  await network.restartControl();
+  await eventually('control is back', () => admin.call('whoami').then(() => true));
+  expect(await ask(token, 'lab/open')).toMatchObject({ status: 200 });
+  await admin.call('revokeToken', { params: { name: 'global', id } });
+  expect(await ask(token, 'lab/open')).toMatchObject({ status: 401 });
+  await applyGlobal({});
+  expect(await ask(network.apiKey, 'lab/open')).toMatchObject({ status: 200 });
+});

@@ -205,6 +205,36 @@ describe('whoever guesses', () => {
     network.clock.advance(15 * 60_000 + 1_000);
     await signedIn();
   });
+
+  test('stands in the audit log, for accounts that exist and that do not, with nothing that was typed and no more than so many', async () => {
+    network.clock.advance(3_600_000);
+    const logged = async () =>
+      (await rows<{ entry: string }>("select entry from audit where entry like '%account.signIn%' order by sequence"))
+        .map(({ entry }) => JSON.parse(entry) as { actor: string; subject: string; code: string | null; after: object })
+        .filter(({ actor }) => actor === 'anonymous');
+    const before_ = (await logged()).length;
+    const typed = 'my-password-by-mistake@example.com';
+    await new Browser(network.url).signIn(ANN, 'not the right one');
+    await new Browser(network.url).signIn(typed, 'not the right one');
+    const [ann, nobody] = (await logged()).slice(before_);
+    const alike = { code: 'client.unauthenticated', after: { from: '127.0.0.1' } };
+    expect(ann).toMatchObject({ subject: 'account:user:ann', ...alike });
+    expect(nobody).toMatchObject({ subject: 'account:none', ...alike });
+    const everything = JSON.stringify(await rows('select entry from audit union all select detail::text from events'));
+    for (const secret of [typed, 'not the right one']) expect(everything).not.toContain(secret);
+
+    for (let turn = 0; turn < 80; turn += 1) await new Browser(network.url).signIn(`${turn}@example.com`, 'wrong');
+    network.clock.advance(3_600_000);
+    await new Browser(network.url).signIn(ANN, 'not the right one');
+    // All are counted; how many have an entry depends on how long they took, since a minute brings sixty.
+    const said = (await logged()).slice(before_).map(({ after }) => after as { refusalsNotRecorded?: number });
+    const left = said.reduce((sum, { refusalsNotRecorded = 0 }) => sum + refusalsNotRecorded, 0);
+    expect(said.length + left).toBe(83);
+    const metrics = await (await fetch(`${network.url}/metrics/control`)).text();
+    expect(metrics).toMatch(/subcloud_api_requests_total\{action="account.signIn",status="403"\} \d/);
+    expect(metrics).toMatch(/subcloud_api_requests_total\{action="account.signIn",status="429"\} \d/);
+    network.clock.advance(15 * 60_000 + 1_000);
+  });
 });
 
 describe('an invitation', () => {
@@ -327,7 +357,18 @@ describe('a password that is changed, an account that is disabled', () => {
     expect((await own.call('setPassword', { params: { id: 'bob' }, body })).sessionsEnded).toBeGreaterThan(0);
     expect((await bob.get('/account')).location).toBe('/account/sign-in');
     await signedIn('bob@example.com', 'another password of bob');
+    // A token of it too, with the secret that it had before it was rotated.
+    const manifest = { apiVersion: 'subcloud/v1', kind: 'Subcloud', metadata: { name: 'lab' }, spec: {} };
+    const params = { name: 'lab' };
+    await ann.call('applySubcloud', { params, body: { manifest: JSON.stringify(manifest) } });
+    const { id, token } = await ann.call('createToken', { params, body: { principal: 'user:bob' } });
+    const rotated = await ann.call('rotateToken', { params: { ...params, id }, body: { overlapS: 3_600 } });
+    const opens = async (secret: string): Promise<number> =>
+      (await fetch(`${network.url}/v1/models`, { headers: { authorization: `Bearer ${secret}` } })).status;
+    const both = (): Promise<number[]> => Promise.all([token, rotated.token].map(opens));
+    expect(await both()).toEqual([200, 200]);
     expect(await ann.call('disableAccount', { params: { id: 'bob' } })).toMatchObject({ keysRevoked: 1 });
+    expect(await both()).toEqual([401, 401]);
     await expect(own.call('whoami')).rejects.toMatchObject({ code: 'client.unauthenticated' });
     expect((await new Browser(network.url).signIn('bob@example.com', 'another password of bob')).status).toBe(403);
   });

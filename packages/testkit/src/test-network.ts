@@ -15,6 +15,7 @@ import { type Client, createClient } from '@subcloud/sdk/client';
 import { type ControllableClock, controllableClock } from './controllable-clock.ts';
 import { eventually } from './eventually.ts';
 import { type EngineAnswers, type ScriptedEngine, startScriptedEngine } from './scripted-engine.ts';
+import { startSlowWatch } from './slow-watch.ts';
 import { testDatabase } from './test-database.ts';
 
 export interface TestNode extends AsyncDisposable {
@@ -79,6 +80,8 @@ export interface TestNetworkOptions {
   readonly control?: Readonly<Record<string, unknown>>;
   /** Further options of the gateway. */
   readonly gateway?: Readonly<Record<string, unknown>>;
+  /** Between control and gateway, each way; default: none. */
+  readonly watchDelayMs?: number;
 }
 
 /** Where tests say their loopback addresses are. */
@@ -100,10 +103,15 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
     flags: { ...options.control, dataDir, databaseUrl: database.connectionString },
   });
   let control = await runControl({ ...shared, config: controlConfig });
+  const delayMs = options.watchDelayMs ?? 0;
+  const run = join(dataDir, 'run');
+  const slow = { folder: join(dataDir, 'slow'), controlDir: run, delayMs };
+  const watch = delayMs === 0 ? undefined : await startSlowWatch(slow);
+  const controlDir = watch === undefined ? run : slow.folder;
   const gateway = await runGateway({
     ...shared,
     config: loadConfig(gatewayOptions, {
-      flags: { ...options.gateway, dataDir: join(dataDir, 'gateway'), controlDir: join(dataDir, 'run'), port: 0 },
+      flags: { ...options.gateway, dataDir: join(dataDir, 'gateway'), controlDir, port: 0 },
     }),
     ...(options.observe === undefined ? {} : { observe: options.observe }),
   });
@@ -177,6 +185,7 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
       await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
       await Promise.all(clients.map((made) => made.close()));
       await gateway.stop();
+      await watch?.[Symbol.asyncDispose]();
       await control.stop();
       await database[Symbol.asyncDispose]();
       clock[Symbol.dispose]();

@@ -172,7 +172,7 @@ export function createApi(options: {
       return c.body(answer.body, answer.status as 200, { 'content-type': 'application/json' });
     });
   }
-  app.route('/', accountPages({ ...context, db: options.db, loop, log, mirror: options.mirror }));
+  app.route('/', accountPages({ ...context, db: options.db, loop, log, metrics, mirror: options.mirror }));
   const docs = docsPage(context.version);
   app.get('/docs', (c) => c.body(docs, 200, DOCS_HEADERS));
   app.get(AGENT_FILE_PATH, async (c) => {

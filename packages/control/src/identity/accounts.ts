@@ -102,8 +102,10 @@ export async function disableAccount(
     .set({ revoked_at: nowMs })
     .where('principal', '=', principal)
     .where('revoked_at', 'is', null)
-    .returning('hash')
+    .returning(['hash', 'previous_hash'])
     .execute();
+  // The secret before the last rotation may still be good: it goes with the token.
+  const hashes = [...keys, ...tokens, ...tokens.map(({ previous_hash }) => ({ hash: previous_hash }))];
   return {
     keys: keys.length,
     apply: (world) => {
@@ -117,7 +119,8 @@ export async function disableAccount(
         if (left.size === 0) people.delegates.delete(id);
         else people.delegates.set(id, left);
       }
-      for (const { hash } of [...keys, ...tokens]) {
+      for (const { hash } of hashes) {
+        if (hash === null) continue;
         world.credentials.delete(hash);
         stageCredential(world, table, hash, undefined);
       }

@@ -13,6 +13,7 @@ import type { ApiContext } from '../api/context.ts';
 import { isBannedCaller } from '../world/bans.ts';
 import { type Session, findSession } from '../identity/sessions.ts';
 import type { Loop } from '../loop.ts';
+import type { ControlMetrics } from '../metrics/control-metrics.ts';
 import type { Database } from '../store/database.ts';
 import { readCookie } from './browser.ts';
 import { devicePages } from './device-pages.ts';
@@ -25,6 +26,7 @@ export interface PageContext extends Pick<ApiContext, 'identity' | 'clock' | 'pa
   readonly db: Database;
   readonly loop: Loop;
   readonly log: Log;
+  readonly metrics: Pick<ControlMetrics, 'called'>;
   /** What was done is known beside the database before anybody is told of it. */
   readonly mirror: { caughtUp(): Promise<void> };
 }

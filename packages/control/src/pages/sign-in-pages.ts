@@ -1,6 +1,7 @@
 import { AppError } from '@subcloud/contract/errors';
 import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Context, Hono } from 'hono';
+import { failedSignIns } from '../audit/failed-sign-ins.ts';
 import { findLogin } from '../identity/accounts.ts';
 import { isPassword } from '../identity/passwords.ts';
 import { SESSION_MAX_MS, endSession, insertSession } from '../identity/sessions.ts';
@@ -14,6 +15,7 @@ const WRONG = 'The e-mail address or the password is not right.';
 
 export function signInPages(app: Hono, tools: PageTools): void {
   const { identity, db, loop } = tools;
+  const failed = failedSignIns(db, tools.clock);
 
   app.get('/account', async (c) => {
     const session = await tools.session(c);
@@ -39,6 +41,8 @@ export function signInPages(app: Hono, tools: PageTools): void {
     const address = clientAddressOf(c);
     const waitS = identity.signIns.take(email, address);
     if (waitS !== undefined) {
+      tools.metrics.called('account.signIn', 429);
+      await failed({ principal: (await findLogin(db, email))?.principal, address, code: 'client.too_many_attempts' });
       c.header('retry-after', String(waitS));
       const fault = new AppError('client.too_many_attempts').publicMessage;
       return c.body(signInPage(c, tools, next, `${fault} Try again later.`), 429, PAGE_HEADERS);
@@ -46,9 +50,14 @@ export function signInPages(app: Hono, tools: PageTools): void {
     const login = await findLogin(db, email);
     // As much work for an address that has no account, and the same bytes.
     const right = await isPassword(form.get('password') ?? '', login?.passwordHash ?? null);
-    if (login === undefined || !right) return c.body(signInPage(c, tools, next, WRONG), 403, PAGE_HEADERS);
+    if (login === undefined || !right) {
+      tools.metrics.called('account.signIn', 403);
+      await failed({ principal: login?.principal, address, code: 'client.unauthenticated' });
+      return c.body(signInPage(c, tools, next, WRONG), 403, PAGE_HEADERS);
+    }
     identity.signIns.forgive(email, address);
     await signIn(c, tools, login.principal, 'password');
+    tools.metrics.called('account.signIn', 303);
     return c.redirect(next, 303);
   });
 

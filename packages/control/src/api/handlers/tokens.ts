@@ -10,7 +10,6 @@ import { previousRow, termsOfToken, tokenRow } from '../../access/token-rows.ts'
 import { stageCredential } from '../../compile/access-rows.ts';
 import type { Transaction } from '../../loop.ts';
 import { insertEvents } from '../../store/events.ts';
-import { GLOBAL_ID } from '../../world/world.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
 import { requireKnown } from './principals.ts';
 
@@ -24,9 +23,12 @@ export const tokenHandlers: Pick<Handlers, Names> = {
     const expiresAt = body.expiresInS === undefined ? null : nowMs + body.expiresInS * 1_000;
     const { result } = await loop.change(async (tx) => {
       const subcloud = ownedSubcloud(actor, loop.world, params.name);
-      if (subcloud.id === GLOBAL_ID || subcloud.owner === null)
-        throw new AppError('client.conflict', { message: 'The global network is opened by account keys.' });
       const principal = body.principal ?? (actor.kind === 'principal' ? actor.principal : subcloud.owner);
+      if (principal === null)
+        throw new AppError('client.invalid_request', {
+          message: `body.principal: say for whom a token of ${subcloud.name} acts; the admin token acts for nobody.`,
+          param: 'principal',
+        });
       await requireKnown(tx, principal);
       const { scopes = null, models = null, limits = null } = body;
       const hash = hashSecret(token);
