@@ -172,6 +172,8 @@ class Attempt {
     if (this.#verdict !== 'answer') return this.#refused();
     // An empty body ends properly only where the stream did; a reset shows up as its code.
     if ((this.#stream?.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return this.broke();
+    // Nothing of it went out: another node may have more to say.
+    if (!this.#begun && isEventStream(this.#head)) return this.#settle({ kind: 'failed', reason: 'empty answer' });
     if (!this.#begun && !this.#begin()) return;
     this.#settle(answer.complete ? { kind: 'answered' } : this.#interrupted());
   }
@@ -270,6 +272,10 @@ class Attempt {
     this.#input.cut.unlisten(this.#cut);
     this.#resolve(outcome);
   }
+}
+
+function isEventStream(headers: IncomingHttpHeaders): boolean {
+  return headers['content-type']?.startsWith('text/event-stream') === true;
 }
 
 /** Of a refusal's headers those that may pass to a caller. */
