@@ -2,6 +2,14 @@
 import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { runCli } from './run-cli.ts';
 
+/** 128 + SIGPIPE, as a shell tells of who was ended by it. */
+const READER_GONE = 141;
+// `subcloud schema | head`: whoever reads has enough, which is no fault to tell of.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(READER_GONE);
+  throw error;
+});
+
 process.exitCode = await runCli({
   argv: process.argv.slice(2),
   env: process.env,
