@@ -54,6 +54,8 @@ export interface LinkHub {
   close(maxMs: number): Promise<void>;
 }
 
+const PUSHED_AT_ONCE = 500;
+
 interface HeldLink extends NodeLink {
   readonly reports: ReportStream;
   readonly publicKey: string;
@@ -295,8 +297,16 @@ class Hub implements LinkHub {
       if (change.table.nodes.get(link.node)?.publicKey !== link.publicKey) {
         this.#drop(link);
         link.session.destroy();
-      } else if (change.whole || change.documents.has(link.node)) this.#pushDocument(link);
+      } else if (!change.whole && change.documents.has(link.node)) this.#pushDocument(link);
     }
+    if (change.whole) this.#pushAll([...this.#links.values()]);
+  }
+
+  /** Some at a time: after a restart of control they are asked about all at once, and requests get a turn between. */
+  #pushAll(links: readonly HeldLink[]): void {
+    for (const link of links.slice(0, PUSHED_AT_ONCE))
+      if (this.#links.get(link.node) === link) this.#pushDocument(link);
+    if (links.length > PUSHED_AT_ONCE) setImmediate(() => this.#pushAll(links.slice(PUSHED_AT_ONCE)));
   }
 
   *#touched(change: TableChange): Iterable<HeldLink> {

@@ -18,8 +18,8 @@ interface PoolEdits {
   readonly base: PoolIndex;
   readonly members: ShardedMapEditor<MemberRow>;
   readonly touched: Set<string>;
-  /** Of `touched`: those whose row stands in arrays of the base. */
-  readonly left: Set<string>;
+  /** Rows of the base, by node, that leave the arrays that they stand in. */
+  readonly left: Map<string, MemberRow>;
   /** Arrays that change, by model, with the rows that enter them. */
   readonly arriving: Map<string, MemberRow[]>;
   /** Some node was set twice: the first row has come in vain. */
@@ -54,7 +54,7 @@ function begin(base: PoolIndex): PoolEdits {
     base,
     members: base.members.edit(),
     touched: new Set(),
-    left: new Set(),
+    left: new Map(),
     arriving: new Map(),
     repeats: false,
   };
@@ -67,7 +67,7 @@ function edit(edits: PoolEdits, node: string, row: MemberRow | undefined): void 
     touched.add(node);
     // A changed row leaves every array that it stood in, and enters those of its new models.
     const before = base.members.get(node);
-    if (before !== undefined) left.add(node);
+    if (before !== undefined) left.set(node, before);
     for (const model of before?.models ?? []) if (!arriving.has(model)) arriving.set(model, []);
   }
   members.set(node, row);
@@ -83,11 +83,26 @@ function finish({ base, members, left, arriving, repeats }: PoolEdits): PoolInde
   const made = members.done();
   const byModel = new Map(base.byModel);
   for (const [model, rows] of arriving) {
-    const before = byModel.get(model) ?? [];
-    const staying = left.size === 0 ? before : before.filter(({ node }) => !left.has(node));
+    const staying = without(byModel.get(model) ?? [], left);
     const all = staying.concat(repeats ? rows.filter((row) => made.get(row.node) === row) : rows);
     if (all.length === 0) byModel.delete(model);
     else byModel.set(model, all);
   }
   return { members: made, byModel };
+}
+
+/** A few are found by what they are, which is far faster than to ask every row who it is. */
+const FEW = 64;
+
+function without(rows: readonly MemberRow[], left: ReadonlyMap<string, MemberRow>): readonly MemberRow[] {
+  if (left.size === 0) return rows;
+  if (left.size > FEW) return rows.filter((row) => left.get(row.node) !== row);
+  const staying = [...rows];
+  for (const row of left.values()) {
+    const at = staying.indexOf(row);
+    const last = at === -1 ? undefined : staying.pop();
+    // The rows of a model are in no order.
+    if (last !== undefined && last !== row) staying[at] = last;
+  }
+  return staying;
 }

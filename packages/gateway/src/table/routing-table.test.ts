@@ -67,6 +67,27 @@ test.each([
   expect(() => new TableBuilder(EMPTY_TABLE, 'delta').set(key, value)).toThrow();
 });
 
+test('a delta that moves hundreds at once leads to the table of a snapshot, too', () => {
+  const nodes = Array.from({ length: 400 }, (_, number) => `nod_${number}`);
+  const first = new TableBuilder(EMPTY_TABLE, 'snapshot');
+  for (const node of nodes) first.set(...memberRow('a', node, ['m1', 'm2']));
+  const { table } = first.commit(1, 1);
+  const delta = new TableBuilder(table, 'delta');
+  const left = new Map<string, readonly [string, unknown]>();
+  for (const [at, node] of nodes.entries()) {
+    const moved = memberRow('a', node, [MODELS[at % 3] ?? 'm1']);
+    if (at % 4 === 0) delta.delete(moved[0]);
+    else if (at % 4 === 3) left.set(node, memberRow('a', node, ['m1', 'm2']));
+    else {
+      delta.set(...moved);
+      left.set(node, moved);
+    }
+  }
+  const snapshot = new TableBuilder(EMPTY_TABLE, 'snapshot');
+  for (const row of left.values()) snapshot.set(...row);
+  expect(shape(delta.commit(2, 1).table)).toEqual(shape(snapshot.commit(2, 1).table));
+});
+
 test('ten thousand nodes in fifty pools: a change of one node takes a moment, not the time of the whole', () => {
   const { publicKey } = generateSigningKey();
   const builder = new TableBuilder(EMPTY_TABLE, 'snapshot');
