@@ -38,7 +38,12 @@ export function membersOf({ nodes, subclouds, groups }: Size): number {
   return members;
 }
 
-export async function writeFleet(databaseUrl: string, size: Size, nowMs: number): Promise<void> {
+export async function writeFleet(
+  databaseUrl: string,
+  size: Size,
+  nowMs: number,
+  say: (text: string) => void,
+): Promise<void> {
   const { nodes } = size;
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
@@ -46,6 +51,7 @@ export async function writeFleet(databaseUrl: string, size: Size, nowMs: number)
   await client.query('insert into principals (id, created_at) values ($1, $2)', [OPERATOR, nowMs]);
   const consent = { global: true, autoJoin: 'all', isolation: 'shared', join: [] };
   for (let start = 0; start < nodes; start += 2_000) {
+    if (start > 0 && start % 10_000 === 0) say(`${start} of ${nodes} nodes written`);
     const batch = Array.from({ length: Math.min(2_000, nodes - start) }, (_, offset) => start + offset);
     await client.query(
       `insert into nodes (id, name, operator, public_key, enrolled_at, last_seen_at, address, agent_version, declaration_serial, consent, concurrency)

@@ -29,6 +29,8 @@ export type Command = { readonly id: number } & (
     }
   | { readonly type: 'revision'; readonly pool: string; readonly revision: number }
   | { readonly type: 'members'; readonly atLeast: number }
+  /** Answered at once, with how many there are. */
+  | { readonly type: 'count' }
   /** A watch has been opened since this many had been. */
   | { readonly type: 'watches'; readonly atLeast: number }
   | { readonly type: 'stall' }
@@ -158,6 +160,9 @@ process.on('message', (command: Command) => {
     case 'members':
       waiting.push({ sentMs, id, done: () => memberCount() >= command.atLeast });
       break;
+    case 'count':
+      process.send?.({ id, ms: memberCount() });
+      return;
     case 'watches':
       waiting.push({ sentMs, id, done: () => watches >= command.atLeast });
       break;

@@ -42,7 +42,11 @@ export interface Measured {
   readonly peakRssMiB: number;
 }
 
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const startedMs = performance.now();
+const say = (text: string): void => {
+  const seconds = Math.round((performance.now() - startedMs) / 1_000);
+  process.stderr.write(`[${seconds} s] ${text}\n`);
+};
 const percentile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
 const round = (value: number): number => Math.round(value * 10) / 10;
@@ -77,21 +81,23 @@ async function measure(size: Size): Promise<Measured> {
       adminToken: string;
     };
     say(`writing ${nodes} nodes and ${subclouds} Subclouds`);
-    await writeFleet(databaseUrl, size, Date.now());
+    await writeFleet(databaseUrl, size, Date.now(), say);
     control = await startControl(dataDir, databaseUrl);
     say(`first start on the fleet: ${round(control.readyMs)} ms`);
     using gateway = startGateway(join(dataDir, 'run'), networkId, nodes, subclouds);
     const members = membersOf(size);
-    say(`waiting for ${members} memberships`);
-    await gateway.ask({ type: 'members', atLeast: members });
+    say(`waiting for ${members} memberships; control has ${Math.round(control.residentMiB())} MiB`);
+    await gateway.members(members, (now) => say(`${now} of ${members} memberships in the gateway's table`));
 
     say('rebuilding from the store');
     await gateway.stall();
     await control.stop();
     control = await startControl(dataDir, databaseUrl);
     const rebuildMs = control.readyMs;
+    say(`rebuilt in ${round(rebuildMs)} ms`);
     const rounds = changeFacts(gateway, size);
     await gateway.ask({ type: 'watches', atLeast: 2 });
+    say('changing facts while the links are told anew');
     const afterRestart = await rounds.run(CHANGES_AFTER_RESTART);
     await sleep(1_000);
     say('changing facts');
@@ -111,6 +117,7 @@ async function measure(size: Size): Promise<Measured> {
       const manifest = JSON.stringify(manifestOf(size, edit % subclouds, 0.91 + edit / 1_000));
       await admin.call('applySubcloud', { params: { name: pool }, body: { manifest } });
       edits.push(await seen);
+      say(`edit ${edit + 1} of ${EDITS}: ${round(edits.at(-1) ?? 0)} ms`);
     }
     const stall = await gateway.stall();
     await admin.close();

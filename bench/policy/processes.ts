@@ -11,6 +11,8 @@ const GATEWAY = fileURLToPath(new URL('./gateway-process.ts', import.meta.url));
 /** 100,000 nodes with 1.5 million claims need more than Node gives by itself. */
 const HEAP = '--max-old-space-size=12288';
 
+const PROGRESS_MS = 10_000;
+
 export interface StartedControl extends AsyncDisposable {
   /** From its start until it says that it is ready. */
   readonly readyMs: number;
@@ -57,6 +59,8 @@ interface Answer {
 export interface StartedGateway extends Disposable {
   /** Resolves with the milliseconds that the gateway's process saw go by until it was so. */
   ask(question: Question): Promise<number>;
+  /** Resolves when its table has so many rows of members; says now and then how many there are. */
+  members(atLeast: number, say: (members: number) => void): Promise<void>;
   /** The longest that its loop did nothing else, since the last time it was asked: by the clock, and in CPU of its thread. */
   stall(): Promise<{ readonly ms: number; readonly cpuMs: number }>;
 }
@@ -78,6 +82,12 @@ export function startGateway(folder: string, networkId: string, nodes: number, s
   };
   return {
     ask: async (question) => (await askFor(question)).ms,
+    async members(atLeast, say) {
+      const done = askFor({ type: 'members', atLeast });
+      const timer = setInterval(() => void askFor({ type: 'count' }).then(({ ms }) => say(ms)), PROGRESS_MS);
+      await done;
+      clearInterval(timer);
+    },
     async stall() {
       const { ms, cpuMs = Number.NaN } = await askFor({ type: 'stall' });
       return { ms, cpuMs };

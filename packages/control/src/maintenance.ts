@@ -15,6 +15,7 @@ import { tellLiveness } from './events/liveness.ts';
 import { dropOldReceipts } from './receipts/drop-old-receipts.ts';
 import { dropEvents } from './store/events.ts';
 import { rollUpUsage } from './store/usage-report.ts';
+import { slices } from './slices.ts';
 import { saveDocuments } from './store/save.ts';
 import { type GatewayAddress, gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord } from './world/world.ts';
@@ -26,6 +27,9 @@ const RENEWAL_CHECK_MS = 60_000;
 /** A gateway came or went: the documents that name the old ones are renewed over a while, not all at once. */
 const GATEWAYS_CHECK_MS = 1_000;
 const MAX_RENAMED_AT_ONCE = 200;
+const WRITTEN_AT_ONCE = 2_000;
+/** Documents that are signed in one turn of the loop. */
+const RENEWED_AT_ONCE = 500;
 const RETENTION_CHECK_MS = 3_600_000;
 const DECISIONS_KEPT_MS = 86_400_000;
 const EVENTS_KEPT_MS = 90 * 86_400_000;
@@ -39,20 +43,25 @@ export interface MaintenanceContext extends PassContext {
 }
 
 export function startMaintenance(context: MaintenanceContext): { stop(): void } {
-  const { world, loop, clock, log } = context;
+  const { world, clock, log } = context;
   const jitter = new Map<string, number>();
   const settled = { gateways: undefined };
   const liveness = new Map<string, number>();
   let livenessWrittenMs = clock.nowMs();
+  let isLooking = false;
 
   const guarded = (what: string, task: () => Promise<unknown>) => (): void => {
     task().catch((error: unknown) => log.error({ err: error }, `${what} failed; it is tried again`));
   };
   const timers = [
-    clock.every(EXPIRY_CHECK_MS, () => {
-      const { isDue } = dueCheck(world, clock.nowMs());
-      loop.touch([...world.nodes.values()].filter(isDue).map(({ id }) => id));
-    }),
+    clock.every(
+      EXPIRY_CHECK_MS,
+      guarded('looking for what is due', async () => {
+        if (isLooking) return;
+        isLooking = true;
+        await touchDue(context).finally(() => (isLooking = false));
+      }),
+    ),
     clock.every(
       LIVENESS_WRITE_MS,
       guarded('writing liveness', async () => {
@@ -97,14 +106,33 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
   return { stop: () => timers.forEach((timer) => timer.cancel()) };
 }
 
+/** In slices: what was confirmed together may be due together, a whole fleet of it. */
+async function touchDue({ world, loop, clock }: MaintenanceContext): Promise<void> {
+  const slice = slices(clock);
+  let check = dueCheck(world, clock.nowMs());
+  const due: string[] = [];
+  for (const node of world.nodes.values()) {
+    if (slice.due()) {
+      await slice.pause();
+      // What Subclouds ask for may have changed meanwhile.
+      check = dueCheck(world, clock.nowMs());
+    }
+    if (check.isDue(node)) due.push(node.id);
+  }
+  loop.touch(due);
+}
+
 /** That a link confirms all that is measured follows from when the node was last seen, and is not written a second time. */
 async function writeLiveness({ db }: PassContext, nodes: readonly NodeRecord[]): Promise<void> {
-  if (nodes.length === 0) return;
-  const ids = nodes.map(({ id }) => id);
-  const seen = nodes.map(({ lastSeenAtMs }) => lastSeenAtMs ?? 0);
-  await sql`update nodes set last_seen_at = given.at from unnest(${ids}::text[], ${seen}::bigint[]) as given (id, at) where nodes.id = given.id`.execute(
-    db,
-  );
+  // A whole fleet in one statement would keep its rows from everybody else for as long as that takes.
+  for (let start = 0; start < nodes.length; start += WRITTEN_AT_ONCE) {
+    const some = nodes.slice(start, start + WRITTEN_AT_ONCE);
+    const ids = some.map(({ id }) => id);
+    const seen = some.map(({ lastSeenAtMs }) => lastSeenAtMs ?? 0);
+    await sql`update nodes set last_seen_at = given.at from unnest(${ids}::text[], ${seen}::bigint[]) as given (id, at) where nodes.id = given.id`.execute(
+      db,
+    );
+  }
 }
 
 /** A spread of ±10 % keeps a fleet from renewing at once. */
@@ -141,13 +169,26 @@ async function renew(
   jitter: Map<string, number>,
   isDue: (node: NodeRecord) => boolean,
 ): Promise<void> {
+  const due = [...context.world.nodes.values()].filter(isDue).map(({ id }) => id);
+  // Once at least: the signing certificate is renewed with them.
+  for (let start = 0; start === 0 || start < due.length; start += RENEWED_AT_ONCE)
+    await renewSome(context, jitter, due.slice(start, start + RENEWED_AT_ONCE), isDue);
+}
+
+async function renewSome(
+  context: PassContext & { readonly loop: Loop },
+  jitter: Map<string, number>,
+  ids: readonly string[],
+  isDue: (node: NodeRecord) => boolean,
+): Promise<void> {
   const { world, clock, loop, table, authority } = context;
   await loop.change(async () => {
     const nowMs = clock.nowMs();
     const renewed: { node: NodeRecord; record: DocumentRecord }[] = [];
-    for (const node of world.nodes.values()) {
-      const { document } = node;
-      if (document === undefined || !isDue(node)) continue;
+    for (const id of ids) {
+      const node = world.nodes.get(id);
+      const document = node?.document;
+      if (node === undefined || document === undefined || !isDue(node)) continue;
       // A document that differs from what is wanted is the pass's to replace, in its order; not here.
       const desired = desiredOf(world, node);
       const record = issue(context, node, desired, nowMs, true);

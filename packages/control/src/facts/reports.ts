@@ -22,6 +22,7 @@ import { declaredClaims } from './declared.ts';
 import { type LinkState, applyLinks, linkEvents, wholeLinks } from './link-states.ts';
 import type { LocationMeasurer } from './measure-location.ts';
 import { nodeAlertsOf } from './note-alerts.ts';
+import { slices } from '../slices.ts';
 import { type NodeDraft, applyDraft, newDraft, revivedBy, saveDrafts, scopeOfDraft } from './node-draft.ts';
 
 export interface ReportSink {
@@ -200,7 +201,10 @@ async function draftChanges(
     draft.claims = withClaims(draft.claims, [measuredLocation(measurer(), link.address)], nowMs, revoked);
   };
   for (const link of said.links) linked(link);
+  const slice = slices(clock);
   for (const event of said.events) {
+    // Each declaration that is news costs the check of a signature.
+    if (slice.due()) await slice.pause();
     switch (event.type) {
       case 'linked':
         linked(event);

@@ -11,7 +11,8 @@ import type { Log } from '@subcloud/kit/log';
 import type { ControlClient } from './control-client.ts';
 
 const BATCH_MS = 20;
-const MAX_EVENTS_PER_CALL = 10_000;
+/** Control takes one call in one transaction. */
+const MAX_EVENTS_PER_CALL = 2_000;
 const MAX_QUEUED_EVENTS = 50_000;
 /** The whole of what agents declared is told over so long, a slice at a time. */
 const RESYNC_MS = 60_000;
