@@ -15,6 +15,7 @@ import { verifyText } from '@subcloud/kit/signing';
 import { NodeStats } from '../schedule/node-stats.ts';
 import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
+import { inTurns } from './in-turns.ts';
 import { answersPing } from './ping.ts';
 import { type RefusedLinks, refusedLinks } from './refused-links.ts';
 import { LinkGuard } from './link-guard.ts';
@@ -53,8 +54,6 @@ export interface LinkHub {
   /** GOAWAY to all; resolves when every session has closed, or destroys them after `maxMs`. */
   close(maxMs: number): Promise<void>;
 }
-
-const PUSHED_AT_ONCE = 500;
 
 interface HeldLink extends NodeLink {
   readonly reports: ReportStream;
@@ -299,21 +298,14 @@ class Hub implements LinkHub {
         link.session.destroy();
       } else if (!change.whole && change.documents.has(link.node)) this.#pushDocument(link);
     }
-    if (change.whole) this.#pushAll([...this.#links.values()]);
+    if (change.whole)
+      inTurns([...this.#links.values()], (link) => {
+        if (this.#links.get(link.node) === link) this.#pushDocument(link);
+      });
   }
 
-  /** Some at a time: after a restart of control they are asked about all at once, and requests get a turn between. */
-  #pushAll(links: readonly HeldLink[]): void {
-    for (const link of links.slice(0, PUSHED_AT_ONCE))
-      if (this.#links.get(link.node) === link) this.#pushDocument(link);
-    if (links.length > PUSHED_AT_ONCE) setImmediate(() => this.#pushAll(links.slice(PUSHED_AT_ONCE)));
-  }
-
-  *#touched(change: TableChange): Iterable<HeldLink> {
-    for (const node of new Set([...change.nodes.keys(), ...change.documents.keys()])) {
-      const link = this.#links.get(node);
-      if (link !== undefined) yield link;
-    }
+  #touched({ nodes, documents }: TableChange): readonly HeldLink[] {
+    return [...new Set([...nodes.keys(), ...documents.keys()])].flatMap((node) => this.#links.get(node) ?? []);
   }
 
   #dropDead(): void {
