@@ -52,5 +52,8 @@ const STORE_FAULT = /^(?:08|53|57)|^(?:ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIM
 export function isStoreFault(error: unknown): boolean {
   if (!(error instanceof Error) || error.name === 'AppError') return false;
   const code = 'code' in error ? String(error.code) : '';
-  return STORE_FAULT.test(code) || /Connection terminated|timeout exceeded when trying to connect/.test(error.message);
+  return (
+    STORE_FAULT.test(code) ||
+    /Connection terminated|is not queryable|timeout exceeded when trying to connect/.test(error.message)
+  );
 }
