@@ -15,9 +15,14 @@ export interface Up extends AsyncDisposable {
   databaseUrl(): string;
 }
 
-export async function startUp(dataDir: string, args: readonly string[] = []): Promise<Up> {
+/** `env`: beside that of the test. */
+export async function startUp(
+  dataDir: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Up> {
   const child = spawn(process.execPath, [CLI, 'up', '--json', '--no-demo', '--port', '0', '--data', dataDir, ...args], {
-    env: cleanEnvironment(),
+    env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let faults = '';

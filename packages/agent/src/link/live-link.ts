@@ -30,6 +30,7 @@ import type { LinkContext } from './link-context.ts';
 import { LinkError } from './link-error.ts';
 import { type Channel, openSocket } from './open-socket.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
+import { UNLIMITED_RESETS, createResetLimit } from './reset-limit.ts';
 import { upgrade } from './upgrade.ts';
 
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -142,10 +143,8 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     if (linkedAtMs === undefined) drop(new LinkError('the gateway did not say welcome in time'));
   });
   const heartbeat = clock.every(HEARTBEAT_MS, () => {
-    if (clock.monotonicMs() - heardMs > HEARTBEAT_MS * HEARTBEATS_MISSED) {
-      drop(new LinkError('the gateway went silent'));
-      return;
-    }
+    if (clock.monotonicMs() - heardMs > HEARTBEAT_MS * HEARTBEATS_MISSED)
+      return drop(new LinkError('the gateway went silent'));
     if (linkedAtMs !== undefined && report !== undefined) sayLoad(report, context);
   });
   const guarded = (what: string, act: () => void): void => {
@@ -176,6 +175,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
     sayDrained();
   };
 
+  const resets = createResetLimit(clock, () => drop(new LinkError('the gateway gives up too many requests')));
   session.on('ping', heard);
   session.on('error', (error: Error) => endWith(new LinkError(`the link broke: ${error.message}`)));
   session.on('goaway', (_code: number, _last: number, data?: Buffer) => {
@@ -193,9 +193,9 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     heard();
     if (headers[':path'] !== LINK_REPORT_PATH) {
+      resets.watch(stream);
       receipts.heard(headers);
-      context.serve(stream, headers, receipts);
-      return;
+      return context.serve(stream, headers, receipts);
     }
     if (report !== undefined || headers[':method'] !== 'POST') {
       stream.on('error', () => {});
@@ -276,6 +276,7 @@ function openSession(socket: Socket): ServerHttp2Session {
     maxHeaderListPairs: 64,
     maxSettings: 16,
     maxOutstandingPings: 4,
+    ...UNLIMITED_RESETS,
   });
   session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   return session;

@@ -1,28 +1,64 @@
 /**
  * What was withdrawn after a backup was made, by the audit log, and how it is withdrawn again in what was restored. An
- * entry that is not known here is not lost: it is told as one that somebody has to do again.
+ * entry that is not known here, or that finds nothing to end, is not lost: it is told as one that somebody has to do again.
+ * Left out is only what came and went since, of which the backup knows nothing.
  */
+import type { Action } from '@subcloud/contract/routes/actions';
 import type pg from 'pg';
 import type { MirroredEntry } from './audit-mirror.ts';
 
-/** By kind of subject: how its row is ended. `$1` is the subject's id, `$2` when it was withdrawn, ms. */
-const ENDINGS: Readonly<Record<string, string>> = {
-  key: 'update account_keys set revoked_at = $2 where id = $1 and revoked_at is null',
-  token: 'update subcloud_tokens set revoked_at = $2 where id = $1 and revoked_at is null',
-  'join-token': 'update join_tokens set revoked_at = $2 where id = $1 and revoked_at is null',
-  'gateway-token': 'update gateway_tokens set revoked_at = $2 where id = $1 and revoked_at is null',
-  gateway: 'update gateways set removed_at = $2 where id = $1 and removed_at is null',
-  account: 'update accounts set disabled_at = $2 where principal = $1 and disabled_at is null',
-  claim: `update claims set revoked_at = $2, revoked_by = 'restore' where id = $1 and revoked_at is null`,
-  attester: 'update attesters set revoked_at = $2 where name = $1 and revoked_at is null',
-  node: 'update nodes set removed_at = $2 where id = $1 and removed_at is null',
-  subcloud: `update subclouds set deleted_at = $2 where name = $1 and deleted_at is null and id <> 'global'`,
-  invitation: `update invitations set answered_at = $2, answer = 'revoked', answered_by = 'restore' where id = $1 and answered_at is null`,
-  member: `update memberships set state = 'removed', reason = 'removed before the restore', since = $2
-    where subcloud_id || '/' || node_id = (select s.id || '/' || split_part($1, '/', 2) from subclouds s
-      where s.name = split_part($1, '/', 1) and s.deleted_at is null) and state not in ('left', 'removed')`,
+const membershipEnds = (state: 'left' | 'removed'): string =>
+  `update memberships set state = '${state}', reason = '${state} before the restore', since = $2
+   where subcloud_id || '/' || node_id = (select s.id || '/' || split_part($1, '/', 2) from subclouds s
+     where s.name = split_part($1, '/', 1) and s.deleted_at is null) and state not in ('left', 'removed', 'banned')`;
+
+/** Whoever leaves an organisation leaves its teams too: which, the entry says. */
+const GROUP_ENDS = `delete from group_members where principal = regexp_replace($1, '^.*/', '')
+  and group_id in (select jsonb_array_elements_text($3::jsonb -> 'groups'))`;
+
+const bindingEnds = (state: 'ended' | 'declined'): string =>
+  `update bindings set state = '${state}', since = $2, changed_by = 'restore' where id = $1 and state in ('offered', 'active')`;
+
+/**
+ * By action: how what it withdrew is ended. `$1` is the subject's id, `$2` when it was withdrawn (ms), `$3` what the entry
+ * says was there before, `$4` what after. The first statement decides whether anything was ended.
+ */
+const ENDINGS: Readonly<Partial<Record<Action, readonly string[]>>> = {
+  'key.revoke': ['update account_keys set revoked_at = $2 where id = $1 and revoked_at is null'],
+  'token.revoke': ['update subcloud_tokens set revoked_at = $2 where id = $1 and revoked_at is null'],
+  // The old secret was to end, and the new one is in no backup: nobody who may still has one that fits.
+  'token.rotate': ['update subcloud_tokens set revoked_at = $2 where id = $1 and revoked_at is null'],
+  'joinToken.revoke': ['update join_tokens set revoked_at = $2 where id = $1 and revoked_at is null'],
+  'gatewayToken.revoke': ['update gateway_tokens set revoked_at = $2 where id = $1 and revoked_at is null'],
+  'gateway.remove': ['update gateways set removed_at = $2 where id = $1 and removed_at is null'],
+  'account.disable': [
+    'update accounts set disabled_at = $2 where principal = $1 and disabled_at is null',
+    'update principals set network_role = null where id = $1',
+    'delete from group_members where principal = $1',
+    'delete from subcloud_delegates where principal = $1',
+    'update account_keys set revoked_at = $2 where principal = $1 and revoked_at is null',
+    'update subcloud_tokens set revoked_at = $2 where principal = $1 and revoked_at is null',
+  ],
+  'claim.revoke': [`update claims set revoked_at = $2, revoked_by = 'restore' where id = $1 and revoked_at is null`],
+  'attester.revoke': ['update attesters set revoked_at = $2 where name = $1 and revoked_at is null'],
+  'node.remove': ['update nodes set removed_at = $2 where id = $1 and removed_at is null'],
+  'subcloud.delete': [`update subclouds set deleted_at = $2 where name = $1 and deleted_at is null and id <> 'global'`],
+  'invitation.revoke': [
+    `update invitations set answered_at = $2, answer = 'revoked', answered_by = 'restore' where id = $1 and answered_at is null`,
+  ],
+  'org.remove': [GROUP_ENDS],
+  'org.leave': [GROUP_ENDS],
+  'member.remove': [membershipEnds('removed')],
+  'member.deny': [membershipEnds('removed')],
+  'member.ban': [
+    `insert into bans (id, subcloud_id, kind, subject, reason, banned_by, at)
+     select $1, s.id, $4::jsonb ->> 'kind', $4::jsonb ->> 'subject', $4::jsonb ->> 'reason', 'restore', $2::bigint
+     from subclouds s where s.name = $4::jsonb ->> 'subcloud' and s.deleted_at is null
+     on conflict do nothing`,
+  ],
+  'binding.end': [bindingEnds('ended')],
+  'binding.decline': [bindingEnds('declined')],
 };
-const WITHDRAWING = /\.(?:revoke|remove|delete|ban|end|refuse|deny|disable)$/;
 
 export interface Replayed {
   /** Withdrawn again. */
@@ -31,17 +67,49 @@ export interface Replayed {
   readonly undone: readonly MirroredEntry[];
 }
 
-/** Inside the transaction of the restore. What did not exist when the backup was made needs no withdrawal. */
+/** Inside the transaction of the restore, on rows of the newest schema. */
 export async function withdrawAgain(client: pg.ClientBase, entries: readonly MirroredEntry[]): Promise<Replayed> {
   const withdrawn: MirroredEntry[] = [];
   const undone: MirroredEntry[] = [];
+  const made = new Set<string>();
   for (const mirrored of entries) {
-    const { action, subject, outcome, at } = mirrored.entry;
+    const { action, subject, outcome, before } = mirrored.entry;
     if (outcome !== 'done') continue;
-    const colon = subject.indexOf(':');
-    const ending = WITHDRAWING.test(action) ? ENDINGS[subject.slice(0, colon)] : undefined;
-    if (ending === undefined) undone.push(mirrored);
-    else if (((await client.query(ending, [subject.slice(colon + 1), at])).rowCount ?? 0) > 0) withdrawn.push(mirrored);
+    if (before === null) made.add(subject);
+    if (await endAgain(client, mirrored)) withdrawn.push(mirrored);
+    else if (action === 'member.unban') undone.push(...(await liftAgain(client, mirrored, made)));
+    else if (before === null || !made.has(subject) || ENDINGS[action as Action] === undefined) undone.push(mirrored);
   }
   return { withdrawn, undone };
+}
+
+async function endAgain(client: pg.ClientBase, { entry }: MirroredEntry): Promise<boolean> {
+  const [first, ...more] = ENDINGS[entry.action as Action] ?? [];
+  if (first === undefined) return false;
+  const given = [idOf(entry.subject), entry.at, JSON.stringify(entry.before), JSON.stringify(entry.after)];
+  const run = async (sql: string): Promise<number> => {
+    // PostgreSQL wants to know the type of each value that it is given: only those that the statement names.
+    const used = given.map((_, index) => index + 1).filter((number) => sql.includes(`$${number}`));
+    const numbered = used.reduce((text, number, index) => text.replaceAll(`$${number}`, `$${index + 1}`), sql);
+    const { rowCount } = await client.query(
+      numbered,
+      used.map((number) => given[number - 1]),
+    );
+    return rowCount ?? 0;
+  };
+  const ended = await run(first);
+  for (const sql of more) await run(sql);
+  return ended > 0;
+}
+
+/** A ban that was made and lifted since is lifted again; one that is older stays in force, and that is told. */
+async function liftAgain(client: pg.ClientBase, mirrored: MirroredEntry, made: ReadonlySet<string>) {
+  const { subject, at } = mirrored.entry;
+  if (!made.has(subject)) return [mirrored];
+  await client.query(`update bans set lifted_at = $2, lifted_by = 'restore' where id = $1`, [idOf(subject), at]);
+  return [];
+}
+
+function idOf(subject: string): string {
+  return subject.slice(subject.indexOf(':') + 1);
 }

@@ -12,6 +12,13 @@ export interface NodeAlerts {
   readonly refused: readonly RefusedLink[];
   /** The newest last. */
   readonly moves: readonly Move[];
+  /** By its newest declaration; null: within SKEW_MS. */
+  readonly skew: ClockSkew | null;
+}
+interface ClockSkew {
+  /** Of the node's wall clock against control's; below zero: it is behind, or the declaration was that long under way. */
+  readonly aheadMs: number;
+  readonly atMs: number;
 }
 interface RefusedLink {
   readonly why: LinkRefusal;
@@ -32,7 +39,9 @@ const KEPT_MS = 86_400_000;
 const MAX_KEPT = 16;
 /** What was left behind by an earlier run of the agent is dead by then. */
 const LEFT_BEHIND_MS = HEARTBEAT_MS * HEARTBEATS_MISSED;
-const NONE: NodeAlerts = { refused: [], moves: [] };
+/** What a declaration takes from a node to control stays far below. */
+const SKEW_MS = 30_000;
+const NONE: NodeAlerts = { refused: [], moves: [], skew: null };
 
 /** Also whether it is news, which is worth an event. */
 export function withRefusedLink(
@@ -57,6 +66,12 @@ export function withRefusedLink(
 export function withMove(alerts: NodeAlerts = NONE, move: Move): NodeAlerts {
   const kept = alerts.moves.filter(({ atMs }) => move.atMs - atMs < KEPT_MS).slice(1 - MAX_KEPT);
   return { ...alerts, moves: [...kept, move] };
+}
+
+/** `issuedAtMs`: when the node says that it made its declaration. */
+export function withDeclared(alerts: NodeAlerts = NONE, issuedAtMs: number, nowMs: number): NodeAlerts {
+  const aheadMs = issuedAtMs - nowMs;
+  return { ...alerts, skew: Math.abs(aheadMs) > SKEW_MS ? { aheadMs, atMs: nowMs } : null };
 }
 
 export function refusedEvent(
@@ -90,6 +105,7 @@ export function linkWarnings(alerts: NodeAlerts = NONE, links: readonly LinkReco
     ...clones(seconds),
     ...severalAddresses(links),
     ...moved(alerts, nowMs),
+    ...skewed(alerts),
     ...refused
       .filter(({ why }) => why === 'version')
       .map(
@@ -125,6 +141,14 @@ function moved({ moves }: NodeAlerts, nowMs: number): string[] {
   if (last === undefined) return [];
   return [
     `its address changed ${times(recent.length)} in the last 24 h, last at ${iso(last.atMs)} from ${last.from} to ${last.to}: its location was measured anew`,
+  ];
+}
+
+function skewed({ skew }: NodeAlerts): string[] {
+  if (skew === null) return [];
+  const seconds = Math.round(Math.abs(skew.aheadMs) / 1_000);
+  return [
+    `its clock was ${seconds} s ${skew.aheadMs > 0 ? 'ahead of' : 'behind'} the network's when it declared itself at ${iso(skew.atMs)}: set it (NTP); nothing expires by it`,
   ];
 }
 

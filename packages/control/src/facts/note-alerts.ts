@@ -2,10 +2,11 @@
 import type { ReportEvent } from '@subcloud/contract/watch';
 import type { NewEvent } from '../store/events.ts';
 import type { NodeRecord, World } from '../world/world.ts';
-import { type NodeAlerts, refusedEvent, withMove, withRefusedLink } from './node-alerts.ts';
+import { type NodeAlerts, refusedEvent, withDeclared, withMove, withRefusedLink } from './node-alerts.ts';
 
 export interface NotedAlerts {
   linkedFrom(node: NodeRecord, address: string): void;
+  declared(node: NodeRecord, issuedAtMs: number): void;
   refused(event: Extract<ReportEvent, { type: 'link-refused' }>): void;
   /** To the world. */
   apply(): void;
@@ -19,6 +20,9 @@ export function nodeAlertsOf(world: World, gateway: string, events: NewEvent[], 
     linkedFrom(node, address) {
       if (node.address === null || node.address === address) return;
       noted.set(node, withMove(alertsOf(node), { from: node.address, to: address, atMs: nowMs }));
+    },
+    declared(node, issuedAtMs) {
+      noted.set(node, withDeclared(alertsOf(node), issuedAtMs, nowMs));
     },
     refused(event) {
       const node = world.nodes.get(event.node);

@@ -241,6 +241,8 @@ async function draftChanges(
     }
   }
   const all = [...drafts.values()];
+  for (const { node, declaration } of all)
+    if (declaration !== undefined) alerts.declared(node, declaration.body.issuedAt);
   await saveDrafts(tx, all);
   await insertEvents(tx, alarms, nowMs);
   const scopes = new Map(all.map((draft) => [draft.node.id, scopeOfDraft(draft, nowMs)]));

@@ -247,12 +247,7 @@ class Hub implements LinkHub {
       case 'document-acknowledged':
         link.epoch = message.epoch;
         link.serial = message.serial;
-        return this.#options.report({
-          type: 'document-acknowledged',
-          node,
-          epoch: message.epoch,
-          serial: message.serial,
-        });
+        return this.#options.report({ ...message, node });
       case 'draining':
         link.draining = true;
         return undefined;
