@@ -3,6 +3,7 @@
  * error that names the path and the line, and nothing of a faulty file is used.
  */
 import { consentSchema, labelsSchema, modelId } from '@subcloud/contract/vocabulary';
+import { apiName } from '@subcloud/policy/internal-api';
 import { MODALITIES } from '@subcloud/policy/scales';
 import { closest } from '@subcloud/policy/suggest';
 import * as z from 'zod';
@@ -52,6 +53,11 @@ export const hardware = z.enum(['auto', 'none'], { error: 'must be `auto` or `no
 export const engines = z.union([z.literal('auto'), z.array(engine).max(32)], {
   error: (issue) => (Array.isArray(issue.input) ? undefined : 'must be `auto` or a list of engines, each with its url'),
 });
+/** Internal HTTP APIs that this machine hosts, for the Subclouds whose manifests name them. Paths go below `url`. */
+export const apis = z
+  .array(z.strictObject({ name: apiName, url: httpUrl }))
+  .max(32)
+  .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, 'two APIs have one name');
 export type EngineSpec = z.infer<typeof engine>;
 export type Location = z.infer<typeof location>;
 
@@ -60,6 +66,7 @@ export const agentFileSchema = z.strictObject({
   joinToken: joinToken.optional(),
   name: machineName.optional(),
   engines: engines.optional(),
+  apis: apis.optional(),
   hardware: hardware.optional(),
   labels: labels.optional(),
   location: location.optional(),

@@ -11,6 +11,7 @@ import * as z from 'zod';
 import {
   concurrency,
   consent,
+  apis,
   engines,
   hardware,
   joinToken,
@@ -33,6 +34,10 @@ export const agentOptions = {
   },
   config: { schema: z.string().min(1).optional(), help: 'Path of agent.yaml; it is read again whenever it changes.' },
   name: { schema: machineName.optional(), help: 'Name of this machine; default: its host name.' },
+  apis: {
+    schema: fromText(apis, (text) => yaml().parse(text) as unknown),
+    help: 'Internal HTTP APIs that this machine hosts, as YAML: [{ name: rag, url: http://127.0.0.1:9000 }].',
+  },
   engines: {
     schema: fromText(engines, (text) => (text === 'auto' ? text : text.split(',').map((url) => ({ url: url.trim() })))),
     help: '`auto`, URLs of OpenAI-compatible servers separated by commas, or a list as in agent.yaml.',

@@ -5,6 +5,8 @@
 import type { SignedDocument } from '@subcloud/contract/documents';
 import type { Clock } from '@subcloud/kit/clock';
 import { type SigningKey, signDocument } from '@subcloud/kit/signing';
+import { apiId } from '@subcloud/policy/internal-api';
+import { UNKNOWN_TRAITS } from './engines/engine-make.ts';
 import type { EngineFleet } from './engines/engine-fleet.ts';
 import type { LiveSettings } from './settings.ts';
 import type { Hardware } from './hardware/watch-hardware.ts';
@@ -21,7 +23,8 @@ export function signDeclaration(from: {
   readonly clock: Clock;
 }): SignedDocument {
   const { key, state, engines, hardware, clock } = from;
-  const { labels, location, consent, concurrency } = from.settings.current;
+  const { labels, location, consent, concurrency, apis } = from.settings.current;
+  const hosted = apis.map(({ name }) => ({ id: apiId(name), ...UNKNOWN_TRAITS, modalities: null }));
   const serial = Math.max(state.current.declarationSerial + 1, Math.trunc(clock.nowMs()));
   state.save({ declarationSerial: serial });
   return signDocument(key, 'declaration', {
@@ -32,7 +35,8 @@ export function signDeclaration(from: {
     issuedAt: Math.max(0, Math.trunc(clock.nowMs())),
     models: engines
       .facts()
-      .map((fact) => ({ ...fact, modalities: fact.modalities === null ? null : [...fact.modalities] })),
+      .map((fact) => ({ ...fact, modalities: fact.modalities === null ? null : [...fact.modalities] }))
+      .concat(hosted),
     labels: { ...labels },
     hardware: hardware.current === null ? null : { gpus: [...hardware.current.gpus] },
     location,

@@ -20,6 +20,7 @@ import { watchForChanges } from './redeclare.ts';
 import { createAdmission } from './serve/admission.ts';
 import { watchDrainedPools } from './serve/drained-pools.ts';
 import { type Served, handleRequest } from './serve/handler.ts';
+import { handleApiRequest, isApiPath } from './serve/internal-api.ts';
 import { createReceipts } from './serve/receipts.ts';
 import { type AgentSettings, type LiveSettings, liveSettings } from './settings.ts';
 import { createCurrentDocument } from './state/current-document.ts';
@@ -151,7 +152,10 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     inFlight: () => admission.inFlight,
     loads: () => engines.loads(),
     drained: () => drained.now(),
-    serve: (stream, headers, link) => void handleRequest(stream, headers, serving, link),
+    serve: (stream, headers, link) =>
+      void (isApiPath(headers)
+        ? handleApiRequest(stream, headers, serving)
+        : handleRequest(stream, headers, serving, link)),
   });
   const changes = watchForChanges({ settings, engines, hardware, clock, declare: () => links.declare() });
 

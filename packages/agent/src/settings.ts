@@ -15,6 +15,7 @@ import type { HardwareSetting } from './hardware/watch-hardware.ts';
 
 export interface AgentSettings {
   readonly engines: 'auto' | readonly EngineSpec[];
+  readonly apis: readonly { readonly name: string; readonly url: string }[];
   /** `none`: nothing is told of the machine's GPUs. */
   readonly hardware: HardwareSetting;
   readonly labels: Readonly<Record<string, string>>;
@@ -125,6 +126,7 @@ function merge(config: AgentConfig, file: AgentFile, overrides: Partial<AgentSet
 function mergeParts(config: AgentConfig, file: AgentFile, overrides: Partial<AgentSettings>): AgentSettings {
   return {
     engines: config.engines ?? file.engines ?? 'auto',
+    apis: config.apis ?? file.apis ?? [],
     hardware: config.hardware ?? file.hardware ?? 'auto',
     labels: config.labels ?? file.labels ?? {},
     location: config.location ?? file.location ?? null,

@@ -47,5 +47,7 @@ export const READ_BODY_KEYS: ReadonlySet<string> = new Set([
 ]);
 export const POOL_HEADER = 'x-subcloud';
 export const CLIENT_REQUEST_ID_HEADER = 'x-client-request-id';
+/** What a token's scope `apis` opens, for all paths of internal APIs: `/s/NAME/apis/API/…`. */
+export const API_SCOPE_PATH = '/apis';
 /** `/s/NAME/v1/…` names a pool by path. */
 export const POOL_PATH_PREFIX = '/s/';

@@ -72,6 +72,8 @@ export const LINK_CONTINUES = 'final-message';
 export const LINK_CANNOT_CONTINUE = 'cannot';
 
 export const LINK_ENGINE_ENDED = 'ended';
+/** Of an internal API: it has seen nothing of the request. Any other word of the agent: it may have. */
+export const LINK_UNSENT = 'unsent';
 
 /** Status by which an agent refuses a pool or model that its own document does not have. */
 export const LINK_REFUSED_STATUS = 421;

@@ -2,6 +2,7 @@
  * The shape of each row of the routing table, strictly: a field that a gateway does not know may be a restriction that it
  * would not enforce, so it refuses the table rather than ignore the field.
  */
+import { apisClause } from '@subcloud/policy/internal-api';
 import { INPUT_MODALITIES } from '@subcloud/policy/model-inputs';
 import * as z from 'zod';
 import { signedDocument, trustChain, publicKeyText } from './documents.ts';
@@ -44,6 +45,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
       })
       .optional(),
     reserve: z.int().positive().optional(),
+    apis: apisClause.optional(),
     aliases: z.record(modelId, modelId).optional(),
   }),
   node: z.strictObject({

@@ -4,8 +4,9 @@
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
  * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
- * besides text; queue and reserve of a pool, share of a member.
+ * besides text; queue and reserve of a pool, share of a member; internal APIs of a pool.
  */
+import type { DeclaredApi } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import type { SignedDocument, TrustChain } from './documents.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
@@ -50,6 +51,8 @@ export interface PoolRow {
   readonly routing?: PoolRouting | undefined;
   /** Requests at the same time, over all its members, whose places other pools may not take. */
   readonly reserve?: number | undefined;
+  /** Internal APIs that its members host, with what callers may ask of them. */
+  readonly apis?: readonly DeclaredApi[] | undefined;
   /** Further names of models that callers may use in this pool, each with the network id that it stands for. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }

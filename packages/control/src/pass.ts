@@ -193,6 +193,7 @@ function stagePool(
     ...(subcloud.policy.models.aliases.size === 0
       ? {}
       : { aliases: Object.fromEntries(subcloud.policy.models.aliases) }),
+    ...(subcloud.manifest?.spec.apis === undefined ? {} : { apis: subcloud.manifest.spec.apis }),
     candidates,
     excluded,
   });

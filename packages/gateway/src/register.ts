@@ -7,6 +7,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { AppError } from '@subcloud/contract/errors';
 import { INFERENCE_PATHS, POOL_PATH_PREFIX } from '@subcloud/contract/inference';
 import { LINK_IDENTITY_PATH } from '@subcloud/contract/link';
+import { apiRoute, handleApi } from './apis/handle-api.ts';
 import { type Readiness, sendHealth, sendReadiness } from './endpoints/health.ts';
 import { sendIdentity } from './endpoints/link-identity.ts';
 import { CONTROL_METRICS_PATH, METRICS_PATH, type MetricsEndpoint, mayRead, sendMetrics } from './endpoints/metrics.ts';
@@ -35,6 +36,9 @@ export function requestListener(routes: Routes): RequestListener {
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
     if (routes.behindProxy && !isHealth(path) && refusedUnnamed(request, response)) return;
     if (inference(routes, request, response, path)) return;
+    const split = splitPool(path);
+    const api = apiRoute(split.poolName, split.path, queryAt === -1 ? '' : url.slice(queryAt));
+    if (api !== undefined) return void handleApi(routes.requests, request, response, api);
     switch (path) {
       case '/healthz':
         return sendHealth(response);

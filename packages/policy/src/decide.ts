@@ -59,7 +59,7 @@ export interface CompileOptions {
 
 /** Compiles a parsed manifest's spec to closures, once a revision. Throws on a spec that `parseManifest` would refuse. */
 export function compilePolicy(
-  spec: Pick<SubcloudSpec, 'models' | 'nodes'>,
+  spec: Pick<SubcloudSpec, 'models' | 'nodes' | 'apis'>,
   options: CompileOptions = { owner: null },
 ): CompiledPolicy {
   const { registry = BUILT_IN_PLACES } = options;
@@ -79,7 +79,7 @@ export function compilePolicy(
   if (nodes.trust !== undefined) nodeClauses.push(...trustClauses(nodes.trust, context));
   if (nodes.labels !== undefined) nodeClauses.push(labelsClause(nodes.labels, context));
   if (nodes.where !== undefined) nodeClauses.push(whereClause(nodes.where, context));
-  const models = compileModels(spec.models, context);
+  const models = compileModels(spec.models, context, spec.apis);
   const reads = new Set([...nodeClauses.flatMap((clause) => clause.reads), ...models.reads] as FactName[]);
   return { nodeClauses, models, maxAgeMs, domains, reads };
 }

@@ -113,6 +113,12 @@ const SLA: Words = {
       'Requests at the same time, over all members, whose places other pools may not take; less in proportion where it exceeds what members have.',
   },
 };
+const APIS: Words = {
+  '': 'Internal HTTP APIs that members host, at /s/NAME/apis/….',
+  name: 'As agent.yaml of those who host it names it.',
+  methods: 'Methods that callers may use.',
+  paths: 'Paths that callers may use, exactly; * is one segment, ** at the end all that follow.',
+};
 const TESTS: Words = {
   '': 'Must hold for an apply to be accepted.',
   name: 'What the test shows.',
@@ -192,6 +198,7 @@ const SUBCLOUD: Words = {
     access: ACCESS,
     sla: SLA,
     routing: ROUTING,
+    apis: APIS,
     tests: TESTS,
   },
 };

@@ -8,6 +8,7 @@ import { ISOLATIONS, principalId, subcloudName } from './consent.ts';
 import { CLAIM_SOURCES } from './facts.ts';
 import { GPU_NAMES } from './gpu-names.ts';
 import { policyTests } from './policy-test-schema.ts';
+import { apisClause } from './internal-api.ts';
 import { MODALITIES, QUANTIZATIONS, TRUST_LEVELS } from './scales.ts';
 import { amountText, durationMs, durationText, percentText } from './units.ts';
 import { digestText, labelsSchema, modelId, placeName } from './words.ts';
@@ -217,6 +218,7 @@ export const subcloudManifest = z.strictObject({
     access: accessClause.default(OPEN_ACCESS),
     sla: slaClause.optional(),
     routing: routingClause.optional(),
+    apis: apisClause.optional(),
     tests: policyTests.default([]),
   }),
 });

@@ -15,7 +15,7 @@ const SLA = [
 ];
 /** What the format defines beyond what is in force. A path leaves both lists when its clause works. */
 const LATER = {
-  Subcloud: ['spec.apis', 'spec.participation.probation', ...SLA],
+  Subcloud: ['spec.participation.probation', ...SLA],
   Network: SLA,
 };
 

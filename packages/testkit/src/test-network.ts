@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly models?: readonly string[];
   /** What agent.yaml says of its engine besides the address. */
   readonly engine?: object;
+  /** Internal APIs that it hosts. */
+  readonly apis?: readonly { readonly name: string; readonly url: string }[];
   /** What its engine answers about itself; recorded-engines.ts has each make. */
   readonly answers?: EngineAnswers;
   /** Loopback address to dial from; its place is in the map that the network was given. */
@@ -223,6 +225,7 @@ async function startNode(options: {
         // What the machine of the test has is nothing that its outcome may depend on.
         hardware: 'none',
         localAddress: address,
+        ...(node.apis === undefined ? {} : { apis: node.apis }),
         ...(node.labels === undefined ? {} : { labels: node.labels }),
         ...(node.consent === undefined ? {} : { consent: node.consent }),
         ...(node.concurrency === undefined ? {} : { concurrency: node.concurrency }),

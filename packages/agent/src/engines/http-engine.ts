@@ -5,6 +5,7 @@
  * When it is away: one refused connection, or two looks in a row without a usable answer (one alone may be a long
  * prompt that holds it up). It is back with the first usable answer.
  */
+import { isApiId } from '@subcloud/policy/internal-api';
 import { modelId } from '@subcloud/contract/vocabulary';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
@@ -221,7 +222,7 @@ function byNetworkId(
   for (const name of names) {
     const id = Object.hasOwn(map, name) ? map[name] : name;
     if (id === undefined || next.has(id) || next.size >= MAX_MODELS) continue;
-    if (modelId.safeParse(id).success && /^[\x21-\x7e]+$/.test(id)) next.set(id, name);
+    if (modelId.safeParse(id).success && !isApiId(id) && /^[\x21-\x7e]+$/.test(id)) next.set(id, name);
     else unusable.push(id.slice(0, 256));
   }
   return { next, unusable };

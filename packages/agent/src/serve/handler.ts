@@ -86,11 +86,11 @@ export async function handleRequest(
   }
 }
 
-function lock(head: RequestHead, { document, settings, operator }: ServeContext): void {
+export function lock(head: RequestHead, { document, settings, operator }: ServeContext): void {
   checkLock(head, { document, consent: settings.current.consent, operator });
 }
 
-function place({ pool }: RequestHead, { refusing, admission, settings }: ServeContext): () => void {
+export function place({ pool }: RequestHead, { refusing, admission, settings }: ServeContext): () => void {
   if (refusing()) throw new AppError('platform.starting', { message: 'The node is going away.', retryAfterS: 1 });
   const { concurrency, consent } = settings.current;
   return admission.enter(concurrency, pool, shareOf(consent, pool));
@@ -107,7 +107,7 @@ function digestOf({ engine }: PickedEngine, model: string): string | null {
   return engine.traits.get(model)?.digest ?? null;
 }
 
-function report({ onServe }: ServeContext, head: RequestHead, accepted: boolean, reason: string): void {
+export function report({ onServe }: ServeContext, head: RequestHead, accepted: boolean, reason: string): void {
   const { requestId, pool, model, tableVersion } = head;
   onServe?.({ requestId, pool, model, tableVersion, accepted, reason });
 }

@@ -18,7 +18,12 @@ export class CannotContinue extends AppError {
 }
 
 /** Answers with `error` where no answer has begun; else breaks the stream, so that no half answer passes for a whole one. */
-export function refuse(stream: ServerHttp2Stream, error: AppError | LockRefusal, document: CurrentDocument): void {
+export function refuse(
+  stream: ServerHttp2Stream,
+  error: AppError | LockRefusal,
+  document: CurrentDocument,
+  more: Readonly<Record<string, string>> = {},
+): void {
   if (stream.destroyed || stream.closed) return;
   if (stream.headersSent) {
     breakOff(stream);
@@ -34,6 +39,7 @@ export function refuse(stream: ServerHttp2Stream, error: AppError | LockRefusal,
     ...(locked ? { [LINK_HEADERS.document]: positionText(document) } : {}),
     ...(error instanceof CannotContinue ? { [LINK_HEADERS.continues]: LINK_CANNOT_CONTINUE } : {}),
     ...(isDeadConnection(shown.cause) ? { [LINK_HEADERS.engine]: LINK_ENGINE_ENDED } : {}),
+    ...more,
     ...(shown.retryAfterS === null ? {} : { 'retry-after': String(shown.retryAfterS) }),
   });
   stream.end(body);

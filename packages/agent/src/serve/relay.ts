@@ -9,8 +9,7 @@ import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Dispatcher } from 'undici';
 import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
-import { isRefusedConnection } from '../engines/engine.ts';
-import type { PickedEngine } from '../engines/engine-fleet.ts';
+import { type Engine, isRefusedConnection } from '../engines/engine.ts';
 import { breakOff } from './refusal.ts';
 import type { ReceiptMeter } from './receipts.ts';
 import { createModelRewriter, rewrittenForm } from './rewrite-model.ts';
@@ -25,10 +24,18 @@ export interface RelayRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   readonly continues: boolean;
+  /** Of an internal API, not an engine: its 401 and 403 are its own matter. */
+  readonly isApi?: true;
   /** Network id, which the answer must carry. */
   readonly model: string;
   /** Of the node's half of the receipt. */
   readonly meter?: ReceiptMeter | undefined;
+}
+
+export interface RelayTarget {
+  readonly engine: Pick<Engine, 'inFlight' | 'dispatch' | 'unreachable'>;
+  /** What it calls the model. */
+  readonly name: string;
 }
 
 /**
@@ -37,7 +44,7 @@ export interface RelayRequest {
  */
 export function relay(
   stream: ServerHttp2Stream,
-  picked: PickedEngine,
+  picked: RelayTarget,
   request: RelayRequest,
   clock: Clock,
 ): Promise<void> {
@@ -96,7 +103,7 @@ export function relay(
         if (over || answered < 200) return;
         status = answered;
         movedMs = clock.monotonicMs();
-        const unusable = unusableAnswer(status, headers);
+        const unusable = unusableAnswer(status, headers, request.isApi === true);
         if (unusable !== undefined) {
           fail(unusable);
           return;
@@ -134,9 +141,14 @@ export function relay(
 }
 
 /** Answers that a caller must not see as they are: redirects, the engine's own authentication, encodings nobody asked for. */
-function unusableAnswer(status: number, headers: Record<string, string | string[] | undefined>): AppError | undefined {
+function unusableAnswer(
+  status: number,
+  headers: Record<string, string | string[] | undefined>,
+  isApi: boolean,
+): AppError | undefined {
   if (status >= 300 && status < 400) return failed('The engine of this node answered with a redirect.');
-  if (status === 401 || status === 403 || status === 407) return failed('The engine of this node refuses its agent.');
+  if (!isApi && (status === 401 || status === 403 || status === 407))
+    return failed('The engine of this node refuses its agent.');
   const encoding = text(headers['content-encoding'])?.toLowerCase();
   if (encoding !== undefined && encoding !== 'identity')
     return failed('The engine of this node answered in an encoding.');

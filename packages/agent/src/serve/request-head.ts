@@ -35,17 +35,26 @@ export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
     const value = headers[name];
     if (typeof value === 'string') forwarded[name] = value;
   }
+  return {
+    ...readLabels(headers),
+    path,
+    continues: isContinuation(headers[LINK_HEADERS.continues]),
+    salt: saltOf(headers[RECEIPT_SALT_HEADER]),
+    headers: forwarded,
+  };
+}
+
+/** What the gateway says of the request. Throws AppError. */
+export function readLabels(
+  headers: IncomingHttpHeaders,
+): Pick<RequestHead, 'pool' | 'model' | 'tableVersion' | 'requestId'> {
   const table = label(headers, LINK_HEADERS.table);
   if (!/^\d{1,15}$/.test(table)) throw new AppError('client.invalid_request', { param: LINK_HEADERS.table });
   return {
-    path,
     pool: label(headers, LINK_HEADERS.pool),
     model: label(headers, LINK_HEADERS.model),
     tableVersion: Number(table),
     requestId: label(headers, LINK_HEADERS.request),
-    continues: isContinuation(headers[LINK_HEADERS.continues]),
-    salt: saltOf(headers[RECEIPT_SALT_HEADER]),
-    headers: forwarded,
   };
 }
 

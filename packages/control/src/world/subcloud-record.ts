@@ -65,7 +65,12 @@ function admissionOf(
   const stakes = (spec.participation.admit?.any ?? []).flatMap((way) =>
     way === 'approval'
       ? []
-      : [compilePolicy({ models: ANY_MODEL, nodes: stakedNodes(way.stake, spec.nodes.maxAge) }, { owner, registry })],
+      : [
+          compilePolicy(
+            { models: ANY_MODEL, nodes: stakedNodes(way.stake, spec.nodes.maxAge), apis: spec.apis },
+            { owner, registry },
+          ),
+        ],
   );
   if (stakes.length === 0) return { policy };
   return {

@@ -1,5 +1,6 @@
 /** What a credential itself is narrowed to: paths and models, whatever its account or pool would allow. */
 import { AppError } from '@subcloud/contract/errors';
+import { API_SCOPE_PATH } from '@subcloud/contract/inference';
 import type { CredentialRow } from '@subcloud/contract/table';
 import type { TokenScope } from '@subcloud/contract/vocabulary';
 import { compileGlob } from '@subcloud/policy/glob';
@@ -9,6 +10,7 @@ const SCOPES: ReadonlyMap<string, TokenScope> = new Map([
   ['/v1/completions', 'completions'],
   ['/v1/embeddings', 'embeddings'],
   ['/v1/models', 'models'],
+  [API_SCOPE_PATH, 'apis'],
 ]);
 
 /** Throws `policy.forbidden`. A path that no scope names is open to credentials without scopes alone. */

@@ -1,16 +1,37 @@
 /** Usage of one answer, written before its end is sent. */
+import type { UsageRecord } from '@subcloud/contract/watch';
 import type { RequestDeps } from './request-deps.ts';
 import type { RequestIdentity } from './identify.ts';
 import type { TakenLimits } from './limit.ts';
 import { pseudonymOf } from './pseudonym.ts';
 import type { Served } from './serve.ts';
 
+interface Accounted extends Pick<Served, 'admission' | 'picked' | 'outcome' | 'continuedFrom'> {
+  readonly answer: Pick<Served['answer'], 'tokens'> & Partial<Pick<Served['answer'], 'contentHash'>>;
+  /** Undefined: no node signs what it answered, so there is no receipt. */
+  readonly request?: Served['request'];
+}
+
+function receiptOf({ admission, picked, answer, outcome, request }: Accounted): Pick<UsageRecord, 'receipt'> {
+  if (request === undefined || answer.contentHash === undefined) return {};
+  return {
+    receipt: {
+      node: pseudonymOf(admission.pool, picked.chosen.member),
+      revision: admission.pool.revision,
+      effectiveHash: admission.pool.effectiveHash,
+      tableVersion: admission.table.version,
+      request,
+      answer: outcome.kind === 'answered' ? answer.contentHash() : null,
+    },
+  };
+}
+
 /** Resolves with false where the record could not be written: then the answer must not end as a whole one. */
 export function account(
   deps: RequestDeps,
   identity: RequestIdentity,
   model: string,
-  served: Served,
+  served: Accounted,
   status: number,
   taken: TakenLimits,
 ): Promise<boolean> {
@@ -36,14 +57,7 @@ export function account(
         estimated: tokens.estimated,
         status,
         durationMs: deps.clock.monotonicMs() - identity.startedMs,
-        receipt: {
-          node: pseudonymOf(admission.pool, picked.chosen.member),
-          revision: admission.pool.revision,
-          effectiveHash: admission.pool.effectiveHash,
-          tableVersion: admission.table.version,
-          request: served.request,
-          answer: outcome.kind === 'answered' ? answer.contentHash() : null,
-        },
+        ...receiptOf(served),
       },
       resolve,
     );

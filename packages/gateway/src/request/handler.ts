@@ -88,7 +88,7 @@ export async function handleInference(
   }
 }
 
-function begin(deps: RequestDeps, identity: RequestIdentity, response: ServerResponse): ActiveRequest {
+export function begin(deps: RequestDeps, identity: RequestIdentity, response: ServerResponse): ActiveRequest {
   const active: ActiveRequest = {
     cancellation: new Cancellation(),
     deadlineMs: identity.startedMs + deps.bodyTimeoutMs,

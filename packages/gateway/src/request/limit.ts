@@ -32,7 +32,7 @@ export function noLimits(): TakenLimits {
 interface LimitInput {
   readonly taken: TakenLimits;
   readonly identity: RequestIdentity;
-  readonly scanned: ScannedBody;
+  readonly scanned: Pick<ScannedBody, 'maxTokens'> & { readonly source: { readonly bytes: Buffer } };
   readonly path: string;
 }
 

@@ -1,5 +1,6 @@
 /** `GET /v1/models`: what the caller may name in this pool, in OpenAI's shape. Answered from the table alone. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isApiId } from '@subcloud/policy/internal-api';
 import { AppError } from '@subcloud/contract/errors';
 import { SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { mayUseModel } from '../access/narrowed.ts';
@@ -32,7 +33,9 @@ export function listModels(
     deps.used(credential.id, deps.clock.nowMs());
     const served = table.poolIndexes.get(pool.name)?.byModel;
     const aliases = Object.entries(pool.aliases ?? {}).filter(([, id]) => served?.has(id) === true);
-    const named = new Map<string, readonly string[]>([...(served?.keys() ?? [])].map((id) => [id, [id]]));
+    const named = new Map<string, readonly string[]>(
+      [...(served?.keys() ?? [])].filter((id) => !isApiId(id)).map((id) => [id, [id]]),
+    );
     for (const [alias, id] of aliases) named.set(alias, [alias, id]);
     const usable = [...named].filter(([, names]) => mayUseModel(credential, names));
     const ids = usable.map(([name]) => name).sort();

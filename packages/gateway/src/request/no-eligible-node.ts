@@ -1,4 +1,5 @@
 import { AppError } from '@subcloud/contract/errors';
+import { isApiId } from '@subcloud/policy/internal-api';
 import type { CredentialRow, MemberRow, PoolRow } from '@subcloud/contract/table';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import { type PickView, takes } from '../schedule/filter.ts';
@@ -53,6 +54,8 @@ function cannotRead(
 
 /** Where control does not say what the pool knows, a pool without members may know any model. */
 function mayKnow(pool: PoolRow, model: string, hasMembers: boolean): boolean {
+  // What callers may ask for of an API stands in the manifest, and was asked for.
+  if (isApiId(model)) return true;
   return pool.models === undefined ? !hasMembers : pool.models.includes(model);
 }
 

@@ -7,6 +7,7 @@ import { canonicalJson } from '../canonical-json.ts';
 import type { ModelFact } from '../fact-values.ts';
 import type { IndexedFacts, Resolution } from '../facts.ts';
 import { countedClaim, resolveClaim } from '../facts.ts';
+import { type DeclaredApi, apiId, isApiId } from '../internal-api.ts';
 import type { ModelsClause } from '../manifest.ts';
 import { compileAllow } from './allow-list.ts';
 import type { ClauseName, ClauseResult } from './clause.ts';
@@ -32,7 +33,13 @@ export interface ModelPolicy {
   readonly auditAgesMs: readonly number[];
 }
 
-export function compileModels(clause: ModelsClause, context: CompileContext): ModelPolicy {
+/** `apis`: what a node may host instead of a model, see internal-api.ts. */
+export function compileModels(
+  clause: ModelsClause,
+  context: CompileContext,
+  apis: readonly DeclaredApi[] = [],
+): ModelPolicy {
+  const named = new Set(apis.map(({ name }) => apiId(name)));
   const [requirement] = requirementsOf({}, 'declared', context);
   if (requirement === undefined) throw new Error('a clause has at least one requirement');
   const { step: allow, auditAgesMs, readsAudits } = compileAllow(clause.allow, context);
@@ -45,32 +52,38 @@ export function compileModels(clause: ModelsClause, context: CompileContext): Mo
     exactIds: isExact ? (clause.allow ?? []).map(({ id }) => id) : null,
     isPrivate: clause.private,
     // Whose Subcloud it is matters to the auditors that it names, and to nothing else.
-    asks: canonicalJson([clause, readsAudits ? context.owner : null, context.maxAgeMs]),
+    asks: canonicalJson([clause, readsAudits ? context.owner : null, context.maxAgeMs, [...named].sort()]),
     reads: readsAudits ? ['models', 'audit'] : ['models'],
     auditAgesMs,
     admits(facts, now) {
       const claim = countedClaim(facts, 'models', requirement, now);
       if (typeof claim === 'string') return clause.dedicated ? NOT_DEDICATED : { models: NONE, failing: allow.name };
-      let left: readonly ModelFact[] = claim.value;
+      let left = withoutApis(claim.value);
+      const hosted = left === claim.value || named.size === 0 ? NONE : hostedOf(claim.value, named);
       for (const step of steps) {
         const kept = narrow(step, left, facts, now);
         if (step === allow && clause.dedicated && kept.length < left.length) return NOT_DEDICATED;
-        if (kept.length === 0) return { models: NONE, failing: step.name };
+        if (kept.length === 0) {
+          return hosted.length > 0 ? { models: hosted, failing: null } : { models: NONE, failing: step.name };
+        }
         left = kept;
       }
-      return { models: idsOf(left), failing: null };
+      return { models: hosted.length === 0 ? idsOf(left) : [...idsOf(left), ...hosted], failing: null };
     },
     explain(facts, now) {
       const resolution = resolveClaim(facts, 'models', requirement, now);
       const origin = originOf(resolution);
       const results: ClauseResult[] = [];
-      let left: readonly ModelFact[] = resolution.claim?.value ?? [];
+      const reported = resolution.claim?.value ?? [];
+      const hosted = hostedOf(reported, named);
+      let left = withoutApis(reported);
       for (const step of steps) {
         const kept = narrow(step, left, facts, now);
         if (step === allow && clause.dedicated) {
           results.push(dedicatedResult(step, left, kept, resolution, facts, now));
         }
-        const pass = kept.length > 0;
+        // It is here for its API: no model is asked of it.
+        const pass = kept.length > 0 || hosted.length > 0;
         const unsure = left.some((model) => step.judge(model, facts, now) === 'unknown');
         results.push({
           clause: step.name,
@@ -133,6 +146,16 @@ function dedicatedResult(
     ...originOf(resolution),
     fix: pass ? null : isKnown ? `stop serving ${names} on the node` : allow.fix([], facts, now),
   };
+}
+
+/** The same list where it has none, as nearly always. */
+function withoutApis(models: readonly ModelFact[]): readonly ModelFact[] {
+  return models.some(({ id }) => isApiId(id)) ? models.filter(({ id }) => !isApiId(id)) : models;
+}
+
+function hostedOf(models: readonly ModelFact[], named: ReadonlySet<string>): readonly string[] {
+  if (named.size === 0) return NONE;
+  return idsOf(models.filter(({ id }) => named.has(id)));
 }
 
 function idsOf(models: readonly ModelFact[]): readonly string[] {
