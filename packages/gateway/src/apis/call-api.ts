@@ -27,6 +27,8 @@ export type ApiOutcome =
 
 export interface ApiCall {
   readonly link: NodeLink;
+  /** Once the stream is open; what it returns gives the place back. */
+  readonly takePlace: () => () => void;
   readonly clock: Clock;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -56,7 +58,7 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     const cut = new Cancellation();
     active.dispatched = { pool: call.pool, node: call.node, cut };
     active.timeout = () => new AppError('upstream.timeout');
-    link.inFlight += 1;
+    const givePlace = call.takePlace();
     let settled = false;
     let status = 0;
     let refusal: IncomingHttpHeaders | undefined;
@@ -122,7 +124,7 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     });
     stream.on('error', broke);
     stream.on('close', () => {
-      link.inFlight -= 1;
+      givePlace();
       broke();
     });
     // A refusal is small, and read only to be over.

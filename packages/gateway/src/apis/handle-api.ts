@@ -9,6 +9,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { API_SCOPE_PATH } from '@subcloud/contract/inference';
 import { apiId, cleanTarget, declares } from '@subcloud/policy/internal-api';
 import type { PoolRow } from '@subcloud/contract/table';
+import { placeIn } from '../capacity/places.ts';
 import { clientAddress } from '../front/client-address.ts';
 import { account } from '../request/account.ts';
 import { type Admission, type Caller, admit } from '../request/admit.ts';
@@ -141,7 +142,9 @@ function choose(
   const monotonicMs = deps.clock.monotonicMs();
   const { nodes } = table;
   const controlNowMs = deps.present.controlNowMs();
-  const view = { nodes, links: deps.present.links, controlNowMs, monotonicMs, tried, model, stream: true };
+  const { links } = deps.present;
+  const reserves = deps.reserves.of(table, links, monotonicMs);
+  const view = { nodes, links, controlNowMs, monotonicMs, tried, model, stream: true, reserves };
   const members = membersServing(table, pool.name, model);
   trace.picking(admission, members.length);
   const picked = pick(members, view, deps.random);
@@ -188,6 +191,7 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
   const outcome = await callApi({
     ...input,
     link,
+    takePlace: placeIn(deps.room, link, admission),
     clock: deps.clock,
     pool: member.pool,
     node: member.node,
@@ -197,7 +201,7 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
       const nowMs = deps.clock.monotonicMs();
       tries.firstByte(nowMs);
       trace.firstByteMs = nowMs - identity.startedMs;
-      const timing = { gatewayMs: startedMs - identity.startedMs, nodeMs: nowMs - startedMs };
+      const timing = { gatewayMs: startedMs - identity.startedMs, queueMs: 0, nodeMs: nowMs - startedMs };
       return { ...answerHeaders(identity, admission.pool, member, timing), ...taken.headers };
     },
   });
