@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { eventually } from '@subcloud/testkit/eventually';
 import { startTestNetwork } from '@subcloud/testkit/test-network';
 import { expect, test } from 'vitest';
-import { commandLine } from './run-command.ts';
+import { type CommandLine, commandLine } from './run-command.ts';
 
 test('an organisation, a private Subcloud, another’s node, a bound caller, a ban, and the log of it', async () => {
   await using network = await startTestNetwork();
@@ -57,40 +57,48 @@ test('an organisation, a private Subcloud, another’s node, a bound caller, a b
   await hoster.json('member', 'accept', 'clinic');
   await network.serving('clinic', node);
 
-  const ask = async (path: string): Promise<number> => {
-    const response = await fetch(`${network.url}${path}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${caller.key}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'test-model', messages: [{ role: 'user', content: 'hello' }] }),
-    });
-    const pool = response.headers.get('x-subcloud');
-    await response.text();
-    if (response.status === 200 && path === '') expect(['clinic', 'global']).toContain(pool);
-    return response.status;
+  /** Where the node served it, by its own account; else what the command line says went wrong. */
+  const ask = async (who: CommandLine, ...pool: string[]): Promise<string> => {
+    const before = node.served.length;
+    const { exitCode, stderr } = await who('chat', ...pool, 'hello', '--model', 'test-model', '--json');
+    const served = node.served.slice(before).filter(({ accepted }) => accepted);
+    return exitCode === 0 ? served.map((each) => each.pool).join() : (/[a-z]+\.[a-z_]+/.exec(stderr)?.[0] ?? stderr);
   };
   // Nothing is bound before the caller says yes.
-  expect([await ask(''), await ask('/s/global')]).toEqual([200, 200]);
+  expect([await ask(caller), await ask(caller, 'global')]).toEqual(['global', 'global']);
+  expect(await caller.json<{ subcloud: string }[]>('binding', 'list')).toMatchObject([{ subcloud: 'clinic' }]);
   await caller.json('binding', 'accept', 'clinic');
-  expect([await ask(''), await ask('/s/clinic'), await ask('/s/global')]).toEqual([200, 200, 403]);
+  expect([await ask(caller), await ask(caller, 'clinic')]).toEqual(['clinic', 'clinic']);
+  expect(await ask(caller, 'global')).toBe('policy.bound_elsewhere');
   await caller.json('binding', 'end', 'clinic');
-  expect([await ask(''), await ask('/s/global')]).toEqual([200, 200]);
+  expect([await ask(caller), await ask(caller, 'global')]).toEqual(['global', 'global']);
+  expect(await ask(caller, 'clinic'), 'released, and not admitted any more').toMatch(/^(client|policy)\./);
 
+  await apply('clinic', { whitelist: { orgs: ['org:acme'] } });
+  expect(await ask(bob, 'clinic')).toBe('clinic');
   await bob.json('member', 'ban', 'clinic', 'gpu', '--why', 'the contract has ended');
   await eventually('the node is banned', async () => {
     const members = await bob.json<{ node: string; state: string }[]>('member', 'list', 'clinic');
     return members.some((member) => member.node === node.id && member.state === 'banned');
   });
+  expect(await ask(bob, 'clinic')).toBe('routing.no_eligible_node');
+  expect((await hoster('member', 'accept', 'clinic')).exitCode, 'no yes of the operator helps').toBe(1);
 
   // The log tells who did what, and verifies.
   const log = await admin.json<{ actor: string; action: string; role: string }[]>('audit', 'list', '--limit', '200');
   const told = log.map(({ actor, action, role }) => `${actor} ${action} as ${role}`).toReversed();
   const wanted = [
     'user:ada org.create as caller',
+    'user:ada invitation.create as orgOwner',
+    'user:bob invitation.answer as self',
+    'user:hoster org.create as caller',
     'user:bob subcloud.apply as orgAdmin',
+    'user:hoster joinToken.create as orgOwner',
     'user:bob member.invite as orgAdmin',
     'user:hoster member.accept as orgOwner',
     'user:caller binding.accept as self',
     'user:caller binding.end as self',
+    'user:bob subcloud.apply as orgAdmin',
     'user:bob member.ban as orgAdmin',
   ];
   expect(told.filter((line) => wanted.includes(line))).toEqual(wanted);
