@@ -5,6 +5,7 @@ import type { ControlRouteName } from '@subcloud/contract/routes/control';
 import { registeredGateway } from '@subcloud/testkit/registered-gateway';
 import { claimDocument, enrolment, type Fixture, manifestText, type Things } from './fixture.ts';
 import { ACCOUNT_CALLS } from './calls-accounts.ts';
+import { QUOTA_CALLS } from './calls-quotas.ts';
 import { PEOPLE_CALLS } from './calls-people.ts';
 import type { About, Owner } from './people.ts';
 
@@ -100,6 +101,7 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
 
   ...PEOPLE_CALLS,
   ...ACCOUNT_CALLS,
+  ...QUOTA_CALLS,
 
   listNodes: { ...NETWORK, input: none },
   getNode: { ...NODE, input: theNode },

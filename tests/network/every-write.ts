@@ -213,6 +213,7 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
       const name = await subcloud();
       return { params: { name, id: (await admin.call('createToken', { params: { name }, body: {} })).id } };
     },
+    setQuota: () => Promise.resolve({ body: { limits: { tokens: 9_999 } } }),
     putPlaces: () => Promise.resolve({ body: { places: [{ cidr: '127.0.1.0/24', country: 'DE' }] } }),
   };
 }

@@ -54,6 +54,8 @@ import { addPlacesSet } from './commands/places-set.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPrincipalCreate } from './commands/principal-create.ts';
 import { addPrincipalList } from './commands/principal-list.ts';
+import { addQuotaGet } from './commands/quota-get.ts';
+import { addQuotaSet } from './commands/quota-set.ts';
 import { addReceiptGet } from './commands/receipt-get.ts';
 import { addReceiptVerify } from './commands/receipt-verify.ts';
 import { addRequestExplain } from './commands/request-explain.ts';
@@ -138,6 +140,7 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
   ['principal', 'users, teams and organisations', [addPrincipalCreate, addPrincipalList]],
   ['key', 'account keys', [addKeyCreate, addKeyList, addKeyRevoke]],
   ['places', "the admin's map from addresses to places", [addPlacesGet, addPlacesSet]],
+  ['quota', 'how much somebody may have', [addQuotaGet, addQuotaSet]],
   ['audit', 'who did what', [addAuditList, addAuditExport, addAuditVerify]],
   ['request', 'requests that were made', [addRequestExplain]],
   ['receipt', 'who served an answer, and why it was sent there', [addReceiptGet, addReceiptVerify]],

@@ -160,6 +160,12 @@ export const ERROR_CODES = {
     summary: 'The credential is valid and may not do this.',
     advice: 'Ask the owner or the network admin, or use another credential.',
   },
+  'policy.quota_exceeded': {
+    status: 403,
+    type: 'permission_error',
+    summary: 'The owner has as much of this as it may have.',
+    advice: "Delete what is not needed, or ask the network's admin to raise the quota (`subcloud quota set`).",
+  },
   'policy.access_denied': {
     status: 403,
     type: 'permission_error',

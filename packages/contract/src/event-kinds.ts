@@ -62,6 +62,7 @@ export const EVENT_KINDS = {
   'account.role_changed': 'an account has another role in the network',
   'account.password_changed': 'an account has another password',
   'account.disabled': 'an account may do nothing any more',
+  'quota.changed': 'how much somebody may have has been changed',
   'principal.created': 'the admin has made a principal',
   'network.updated': 'the Network manifest has a new revision',
   'places.replaced': "the admin's map from addresses to places is another",

@@ -111,6 +111,8 @@ export const ACTIONS = [
   'request.read',
   'usage.list',
   'usage.read',
+  'quota.read',
+  'quota.set',
   'event.list',
   'event.read',
   'audit.read',

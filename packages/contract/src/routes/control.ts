@@ -14,6 +14,7 @@ import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
 import { gatewaysRoutes } from './gateways.ts';
 import { signingKeysRoutes } from './signing-keys.ts';
 import { planRoutes } from './plan.ts';
+import { quotasRoutes } from './quotas.ts';
 import { requestShape } from './request-shape.ts';
 import { defineRoutes } from './route.ts';
 import {
@@ -75,6 +76,7 @@ export const controlRoutes = defineRoutes({
   ...planRoutes,
   ...domainsRoutes,
   ...eventsRoutes,
+  ...quotasRoutes,
   ...auditRoutes,
   ...accountsRoutes,
   ...peopleRoutes,

@@ -157,6 +157,8 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'request.read': ['self', ...SEES_SUBCLOUD],
   'usage.list': ['caller'],
   'usage.read': SEES_OWN,
+  'quota.read': SEES_OWN,
+  'quota.set': ['networkAdmin'],
   'event.list': ['caller'],
   /** Of the network alone, and every other event. */
   'event.read': NETWORK_READS,

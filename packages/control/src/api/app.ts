@@ -46,6 +46,7 @@ import { principalHandlers } from './handlers/principals.ts';
 import { recordHandlers } from './handlers/records.ts';
 import { networkManifestHandlers } from './handlers/network-manifest.ts';
 import { subcloudHandlers } from './handlers/subclouds.ts';
+import { quotaHandlers } from './handlers/quotas.ts';
 import { tokenHandlers } from './handlers/tokens.ts';
 import { clientAddressOf } from '../pages/browser.ts';
 import { accountPages } from '../pages/pages.ts';
@@ -68,6 +69,7 @@ const handlers: Handlers = {
   ...planHandlers,
   ...domainsHandlers,
   ...eventHandlers,
+  ...quotaHandlers,
   ...auditHandlers,
   ...accountHandlers,
   ...orgHandlers,

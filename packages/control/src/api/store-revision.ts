@@ -8,6 +8,7 @@ import type { Transaction } from '../loop.ts';
 import { scopeOf } from '../plan/plan.ts';
 import { planInSlices, snapshot } from '../plan/snapshot.ts';
 import { type PreparedRevision, prepareRevision, requireTests } from '../plan/prepare-revision.ts';
+import { requireRoom, stepsOf } from '../quotas/quotas.ts';
 import { insertEvents } from '../store/events.ts';
 import type { SubcloudRecord } from '../world/world.ts';
 import type { ApiContext, WriteContext } from './context.ts';
@@ -55,6 +56,12 @@ export async function storeRevision(
       apply: () => undefined,
     };
   if (maxLeavePercent !== undefined) await requireFewLeave(context, prepared, maxLeavePercent);
+  if (record.owner !== null) {
+    // What takes less than before, or as much, is let through also where the owner has too much already.
+    const celSteps = stepsOf(record.manifest) - stepsOf(existing?.manifest ?? null);
+    const adds = { subclouds: existing === undefined ? 1 : 0, celSteps };
+    await requireRoom(tx, { world: loop.world, actor, owner: record.owner, adds, nowMs });
+  }
   await insertRevision(tx, prepared, actor, nowMs);
   const bindings = followManifest(loop.world, record, actorName(actor), nowMs);
   await saveBindings(tx, bindings, actorName(actor), nowMs);

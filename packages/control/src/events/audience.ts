@@ -142,6 +142,7 @@ const RULES: Readonly<Record<EventKind, Rule>> = {
   'account.role_changed': account,
   'account.password_changed': account,
   'account.disabled': account,
+  'quota.changed': ofPrincipal('quota.read'),
   'principal.created': network,
   'network.updated': network,
   'places.replaced': network,

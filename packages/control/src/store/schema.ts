@@ -224,6 +224,7 @@ export interface Schema {
     reason: string;
     detail: JSONColumnType<object>;
   };
+  quotas: { holder: string; limits: JSONColumnType<object> };
   event_log: { only_row: Generated<boolean>; dropped_to: Generated<number> };
   /** Rows are never changed; all but `entry` follows from it. */
   audit: {

@@ -1,10 +1,7 @@
 /** The evaluator's environment for a table: one class a group of variables, whose fields ask the reader of the moment. */
 import { Environment } from '@marcbachmann/cel-js';
 import { CEL_TYPES, type CelReader, type CelTable, type CelType, type CelValue, fieldsOf } from './cel-table.ts';
-
-/** Longer lists, maps and texts make what reads them unknown: evaluation is bounded whatever a node says. */
-const MAX_LIST_LENGTH = 256;
-const MAX_TEXT_LENGTH = 512;
+import { MAX_LIST_LENGTH, MAX_TEXT_LENGTH } from './cel-limits.ts';
 
 /** Thrown inside an evaluation by a field that is not known; `&&` and `||` may still decide without it. */
 class UnknownVariable extends Error {}

@@ -8,6 +8,7 @@
  * `matches`, since a pattern can take for ever, and one comprehension inside or of another.
  */
 import type { ParseResult } from '@marcbachmann/cel-js';
+import { celSteps } from './cel-cost.ts';
 import { environmentOf } from './cel-environment.ts';
 import type { CelReader, CelTable } from './cel-table.ts';
 import { CelFault, inspect } from './inspect-cel.ts';
@@ -21,6 +22,8 @@ export interface CelExpression {
   readonly variables: readonly string[];
   /** Keys that it names of maps, for example `node.labels.rack`. */
   readonly keys: readonly string[];
+  /** What one evaluation costs at most, see cel-cost.ts. */
+  readonly steps: number;
   /** Undefined: unknown. Total. */
   readonly evaluate: (read: CelReader) => boolean | undefined;
 }
@@ -45,7 +48,13 @@ export function compileCel(text: string, table: CelTable): CompiledCel {
     const evaluate = parsed;
     return {
       ok: true,
-      expression: { text, variables, keys, evaluate: (read) => run((context) => evaluate(context), read) },
+      expression: {
+        text,
+        variables,
+        keys,
+        steps: celSteps(parsed.ast),
+        evaluate: (read) => run((context) => evaluate(context), read),
+      },
     };
   } catch (error) {
     return { ok: false, message: faultText(error, text) };

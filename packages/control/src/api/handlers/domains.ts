@@ -15,6 +15,7 @@ import { type Actor, actorName } from '../../access/actor.ts';
 import { mayForPrincipal, mayKnow, requirePrincipal } from '../../access/authorise.ts';
 import type { AuditedChange } from '../../audit/audited.ts';
 import type { Transaction } from '../../loop.ts';
+import { requireRoom } from '../../quotas/quotas.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type DomainRecord, recompiled, usersOf } from '../../world/domains.ts';
 import type { World } from '../../world/world.ts';
@@ -119,6 +120,8 @@ async function define(
       touched: [],
       apply: () => undefined,
     };
+  if (existing === undefined && owner !== null)
+    await requireRoom(tx, { world, actor, owner, adds: { domains: 1 }, nowMs });
   await store(tx, domain, last !== undefined);
   const change = existing === undefined ? 'created' : 'updated';
   await insertEvents(tx, [eventOf(`domain.${change}`, domain, actor)], nowMs);

@@ -5,6 +5,7 @@ import { actorName } from '../../access/actor.ts';
 import { mayForPrincipal } from '../../access/authorise.ts';
 import { stagePrincipal } from '../../compile/access-rows.ts';
 import type { Transaction } from '../../loop.ts';
+import { requireRoom } from '../../quotas/quotas.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type MemberRole, groupRecord, setMember } from '../../world/people.ts';
 import { type Handlers, page, withdrawn } from '../context.ts';
@@ -43,6 +44,8 @@ export const orgHandlers: Pick<Handlers, Names> = {
     const owner = actor.kind === 'principal' ? actor.principal : undefined;
     await loop.change(async (tx) => {
       const nowMs = clock.nowMs();
+      if (owner !== undefined)
+        await requireRoom(tx, { world: loop.world, actor, owner, adds: { organisations: 1 }, nowMs });
       await insertPrincipal(tx, id, nowMs);
       const apply = await insertGroup(tx, id, actorName(actor), nowMs, body.displayName ?? null);
       if (owner !== undefined)

@@ -10,6 +10,7 @@ import type { AuditedChange } from '../../audit/audited.ts';
 import { followOwner } from '../../bindings/follow-owner.ts';
 import { applyBindings, saveBindings } from '../../bindings/save-bindings.ts';
 import type { Transaction } from '../../loop.ts';
+import { liveTokens, quotaHolder, requireRoom, stepsOf } from '../../quotas/quotas.ts';
 import { insertEvents } from '../../store/events.ts';
 import { registryFor } from '../../world/domains.ts';
 import { subcloudRecord } from '../../world/subcloud-record.ts';
@@ -169,6 +170,13 @@ async function move(
   after: OwnedSubcloud,
   actor: Actor,
 ): Promise<AuditedChange<SubcloudRecord>> {
+  const { world } = loop;
+  const nowMs = clock.nowMs();
+  // It counts with whom it goes to, unless that is the same in the end.
+  if (quotaHolder(world, before.owner ?? after.owner) !== quotaHolder(world, after.owner)) {
+    const adds = { subclouds: 1, tokens: await liveTokens(tx, after.id, nowMs), celSteps: stepsOf(after.manifest) };
+    await requireRoom(tx, { world, actor, owner: after.owner, adds, nowMs });
+  }
   await tx.updateTable('subclouds').set({ owner: after.owner }).where('id', '=', after.id).execute();
   await tx.deleteFrom('subcloud_transfers').where('subcloud_id', '=', after.id).execute();
   // Whom the old owner trusted the new one does not.

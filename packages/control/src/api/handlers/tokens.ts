@@ -9,6 +9,7 @@ import { ownedSubcloud } from '../../access/authorise.ts';
 import { previousRow, termsOfToken, tokenRow } from '../../access/token-rows.ts';
 import { stageCredential } from '../../compile/access-rows.ts';
 import type { Transaction } from '../../loop.ts';
+import { requireRoom } from '../../quotas/quotas.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type Handlers, iso, isoOrNull, page, withdrawn } from '../context.ts';
 import { requireKnown } from './principals.ts';
@@ -30,6 +31,9 @@ export const tokenHandlers: Pick<Handlers, Names> = {
           param: 'principal',
         });
       await requireKnown(tx, principal);
+      const { owner } = subcloud;
+      // Those of the global network are its admin's, who sets quotas and has none.
+      if (owner !== null) await requireRoom(tx, { world: loop.world, actor, owner, adds: { tokens: 1 }, nowMs });
       const { scopes = null, models = null, limits = null } = body;
       const hash = hashSecret(token);
       await tx
