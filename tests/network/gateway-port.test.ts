@@ -5,7 +5,7 @@ import { CONTROL_ALPN, CONTROL_PATHS } from '@subcloud/contract/control-channel'
 import { gatewayCertificate, signedDocument } from '@subcloud/contract/documents';
 import { TABLE_FORMAT } from '@subcloud/contract/table';
 import { WATCH_PATHS, WATCH_VERSION } from '@subcloud/contract/watch';
-import { type SigningKey, generateSigningKey } from '@subcloud/kit/signing';
+import { type SigningKey, generateSigningKey, signDocument } from '@subcloud/kit/signing';
 import { ask } from './gateway-port.ts';
 import { type ScaledOut, startScaledOut } from './scaled-out.ts';
 
@@ -84,10 +84,20 @@ function bodyFor(path: string): object {
       return { gateway: id, records: [usage] };
     case WATCH_PATHS.dayUsage:
       return { gateway: id, day: 0 };
+    case WATCH_PATHS.receipts:
+      return { gateway: id, batches: [batch] };
     default:
       return { gateway: id, records: [decision] };
   }
 }
+const batch = {
+  node: 'nod_1',
+  pool: 'global',
+  publicKey: key.publicKey,
+  endorsement: 'none',
+  document: signDocument(key, 'declaration', {} as never),
+  leaves: ['{}'],
+};
 const usage = {
   sequence: 1,
   requestId: 'req_1',

@@ -1,5 +1,5 @@
 /** Reads what record/main.ts wrote, and puts it back: rows into a database, files into a folder, time into a clock. */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
@@ -47,7 +47,10 @@ export function readRecorded(name: string): Recorded {
     rows: lines(join(folder, 'rows.jsonl.gz')) as Row[],
     files: lines(join(folder, 'files.jsonl.gz')) as Recorded['files'],
     meaning: JSON.parse(readFileSync(join(folder, 'meaning.json'), 'utf8')) as Recorded['meaning'],
-    tape: (channel) => lines(join(folder, `${channel}.jsonl.gz`)) as TapeEntry[],
+    tape(channel) {
+      const path = join(folder, `${channel}.jsonl.gz`);
+      return existsSync(path) ? (lines(path) as TapeEntry[]) : [];
+    },
   };
 }
 

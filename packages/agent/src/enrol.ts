@@ -3,7 +3,7 @@
  * the token is sent, and the node key is on disk before anything is sent, so a crash at any point leaves a machine that
  * enrols again as the same node.
  */
-import { LINK_IDENTITY_NODE, LINK_IDENTITY_PATH } from '@subcloud/contract/link';
+import { LINK_IDENTITY_NODE, LINK_IDENTITY_PATH, LINK_VERSIONS } from '@subcloud/contract/link';
 import { controlRoutes } from '@subcloud/contract/routes/control';
 import { fingerprintOf, openChain, openSignedByChain, signText } from '@subcloud/kit/signing';
 import type { SigningKey } from '@subcloud/kit/signing';
@@ -52,10 +52,10 @@ export async function enrol(options: EnrolOptions): Promise<NodeState> {
     const limits = { maxBytes: MAX_ANSWER_BYTES, timeoutMs: TIMEOUT_MS, clock, signal };
     const identity = await requestJson(client, {
       method: 'GET',
-      path: `${LINK_IDENTITY_PATH}?nonce=${nonce}`,
+      path: `${LINK_IDENTITY_PATH}?nonce=${nonce}&link=${LINK_VERSIONS.newest}&oldest=${LINK_VERSIONS.oldest}`,
       ...limits,
     });
-    if (identity.status !== 200) throw new LinkError(`${url.origin} answered ${identity.status} when asked who it is`);
+    if (identity.status !== 200) throw unidentified(url, identity.status, identity.body);
     const nowMs = clock.nowMs();
     const { fingerprint } = token;
     const nodeId = LINK_IDENTITY_NODE;
@@ -95,6 +95,12 @@ export async function enrol(options: EnrolOptions): Promise<NodeState> {
     socket.destroy();
     await client.destroy().catch(() => {});
   }
+}
+
+function unidentified(url: URL, status: number, body: unknown): LinkError {
+  const { code, text } = peerRefusal(status, body);
+  const lasting = code === 'platform.version_unsupported';
+  return new LinkError(`${url.origin} did not say who it is: ${text}`, lasting ? 'refused' : 'failed');
 }
 
 /** Whoever cannot prove itself to a new machine is not tried again: the operator must look at URL and token. */

@@ -13,14 +13,17 @@
  * The transcript is bound to the TLS channel (RFC 5705 exporter, label LINK_EXPORTER_LABEL) where there is one; on plain
  * loopback it is bound to both nonces alone.
  *
- * Versions: 1, 2026-11.
+ * Versions: 1, 2026-11. Which one is spoken is agreed as versions.ts says.
  */
 import * as z from 'zod';
 import { publicKeyText, signedDocument, trustChain } from './documents.ts';
 import { servingBatch } from './receipts.ts';
+import type { VersionRange } from './versions.ts';
 
 export const LINK_VERSION = 1;
 export const LINK_SUPPORT_FLOOR = 1;
+/** What this release speaks (versions.ts). */
+export const LINK_VERSIONS: VersionRange = { oldest: LINK_SUPPORT_FLOOR, newest: LINK_VERSION };
 export const LINK_PATH = '/link';
 export const LINK_UPGRADE = 'subcloud-link';
 export const LINK_EXPORTER_LABEL = 'EXPORTER-subcloud-link';
@@ -30,7 +33,7 @@ export const LINK_EXPORTER_BYTES = 32;
 export const LINK_PLAIN_CHANNEL = 'plain';
 export const LINK_REPORT_PATH = '/subcloud/report';
 /**
- * `GET` with `?nonce=` on the gateway: 200 with a LinkGatewayHello as JSON, for an agent that enrols. Its signature covers
+ * `GET` with `?nonce=` (and `&link=` and `&oldest=`, the versions that the agent speaks; left out: 1) on the gateway: 200 with a LinkGatewayHello as JSON, for an agent that enrols. Its signature covers
  * `linkTranscript('identity', …)` with LINK_IDENTITY_NODE as the node, on the connection that the question came by.
  */
 export const LINK_IDENTITY_PATH = '/link/identity';
@@ -46,7 +49,10 @@ export const LINK_MAX_REPORT_LINE_BYTES = 1_048_576;
 export const LINK_MAX_CONCURRENT_STREAMS = 1_000;
 
 export const LINK_HEADERS = {
+  /** The newest that the agent speaks; the hello says which was taken. */
   version: 'x-subcloud-link-version',
+  /** The oldest that the agent speaks; left out: the newest is the only one. */
+  oldest: 'x-subcloud-link-oldest',
   node: 'x-subcloud-node',
   agentNonce: 'x-subcloud-nonce',
   gateway: 'x-subcloud-gateway',

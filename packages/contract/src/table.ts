@@ -9,9 +9,14 @@
 import type { DeclaredApi } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import type { SignedDocument, TrustChain } from './documents.ts';
+import type { VersionRange } from './versions.ts';
 import type { AccessLimits, LimitSet, PrincipalId, TokenScope } from './vocabulary.ts';
 
 export const TABLE_FORMAT = 3;
+/** An older gateway would not know whom a pool bans, and a field that it does not know it takes for what it is: a restriction. */
+export const TABLE_SUPPORT_FLOOR = 3;
+/** What this release speaks (versions.ts). */
+export const TABLE_FORMATS: VersionRange = { oldest: TABLE_SUPPORT_FLOOR, newest: TABLE_FORMAT };
 /** Callers that one pool bans; each names the pool's row larger, and every change of the row travels. */
 export const MAX_BANNED_CALLERS = 1_000;
 /** A gateway serves for at most this long after the last lease that control granted. */

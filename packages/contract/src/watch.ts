@@ -15,8 +15,15 @@
 import * as z from 'zod';
 import { signedDocument } from './documents.ts';
 import { receiptFields, routingBatch, servingBatch } from './receipts.ts';
+import type { VersionRange } from './versions.ts';
 
 export const WATCH_VERSION = 2;
+/** A gateway of watch 1 knows no shares: it would hand out every limit whole beside the others. */
+export const WATCH_SUPPORT_FLOOR = 2;
+/** What this release speaks (versions.ts). */
+export const WATCH_VERSIONS: VersionRange = { oldest: WATCH_SUPPORT_FLOOR, newest: WATCH_VERSION };
+/** On the answer to the watch: which versions control took. Left out: those that the gateway named as its newest. */
+export const WATCH_HEADERS = { version: 'x-subcloud-watch-version', table: 'x-subcloud-table-format' } as const;
 /** Control sends a `ping` at least this often; a gateway that hears nothing for three of them opens a new watch. */
 export const WATCH_PING_MS = 2_000;
 /** A gateway acknowledges a table at once, and again at least this often, to renew its lease. */
@@ -37,7 +44,10 @@ export const WATCH_PATHS = {
   dayUsage: '/internal/v1/day-usage',
 } as const;
 
-/** Query of the watch: `gateway`, `boot` (new at every start of the gateway), `version` (WATCH_VERSION), `table` (TABLE_FORMAT). */
+/**
+ * Query of the watch: `gateway`, `boot` (new at every start of the gateway), `version` (WATCH_VERSION), `table` (TABLE_FORMAT), and
+ * `oldestVersion` and `oldestTable`, the oldest of each that the gateway speaks; left out: the newest alone.
+ */
 export type WatchMessage =
   | {
       readonly type: 'begin';

@@ -22,7 +22,6 @@ import { createIdentity } from './identity/identity.ts';
 import { oidcFrom } from './identity/oidc-from.ts';
 import { readDayUsage } from './limits/day-usage.ts';
 import { createShares } from './limits/shares.ts';
-import { watchKeyExpiry } from './keys/expiry-watch.ts';
 import { createLoop } from './loop.ts';
 import type { ReceiptContext } from './receipts/routing-halves.ts';
 import { createServingHalves } from './receipts/serving-halves.ts';
@@ -95,7 +94,6 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   await loop.change(() => Promise.resolve({ result: undefined, touched: 'all', apply: () => undefined }));
   const sealer = startAuditSealer({ db, authority, dataDir: config.dataDir, clock, log });
   const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
-  const expiry = watchKeyExpiry({ ring: authority.ring, clock, log });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
   const watch = createWatchHandler({
@@ -156,7 +154,6 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
 
   const stop = async (): Promise<void> => {
     maintenance.stop();
-    expiry.stop();
     streams.stop();
     await listener?.close();
     await apiSocket.close();

@@ -7,6 +7,7 @@ import { rowKey } from '@subcloud/contract/table';
 import type { Random } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
 import { sql } from 'kysely';
+import { watchKeyExpiry } from './keys/expiry-watch.ts';
 import type { Loop } from './loop.ts';
 import { type PassContext, desiredOf, issue } from './pass.ts';
 import { dueCheck } from './membership/due.ts';
@@ -103,7 +104,12 @@ export function startMaintenance(context: MaintenanceContext): { stop(): void } 
       }),
     ),
   ];
-  return { stop: () => timers.forEach((timer) => timer.cancel()) };
+  const expiry = watchKeyExpiry({ ring: context.authority.ring, clock, log });
+  const stop = (): void => {
+    expiry.stop();
+    for (const timer of timers) timer.cancel();
+  };
+  return { stop };
 }
 
 /** In slices: what was confirmed together may be due together, a whole fleet of it. */

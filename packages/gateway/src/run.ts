@@ -12,7 +12,8 @@ import type { Readiness } from './endpoints/health.ts';
 import { trustedProxies } from './front/trusted-proxies.ts';
 import { passThrough } from './endpoints/pass-through.ts';
 import { type CertificateKeeper, keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
-import { type LinkHub, createLinkHub } from './link/link-hub.ts';
+import { type LinkHub, type LinkHubOptions, createLinkHub } from './link/link-hub.ts';
+import { refusedLinks } from './link/refused-links.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
 import { noteLastUse } from './access/last-use.ts';
 import { Limiter } from './limits/limiter.ts';
@@ -164,14 +165,9 @@ async function wire(options: GatewayRunOptions) {
   });
   const report: RequestDeps['report'] = (event) => reports.add(event);
   const lastUse = noteLastUse(clock, report);
-  const links: LinkHub = createLinkHub({
-    clock,
-    log,
-    table,
-    controlNowMs,
-    report,
-    receipts: (node, batch) => uploads.received(node, batch),
-  });
+  const refused = refusedLinks({ clock, log, report, present: { table, links: () => links } });
+  const receipts: LinkHubOptions['receipts'] = (node, batch) => uploads.received(node, batch);
+  const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report, refused, receipts });
   const uploads = startUploads({
     ...common,
     journal,
@@ -231,8 +227,8 @@ async function wire(options: GatewayRunOptions) {
     'request',
     requestListener({ requests, identity, control: pages, metrics: endpoint, readiness, behindProxy }),
   );
-  const onSession = (upgraded: UpgradedSocket): void => links.accept(upgraded);
-  onUpgrade(open.http, (request, socket, head) => acceptUpgrade(request, socket, head, { ...identity, onSession }));
+  const accepting = { ...identity, onSession: (one: UpgradedSocket) => links.accept(one), onRefused: refused.unproved };
+  onUpgrade(open.http, (request, socket, head) => acceptUpgrade(request, socket, head, accepting));
   return {
     open,
     journal,

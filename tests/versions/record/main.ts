@@ -64,12 +64,24 @@ async function record(folder: string, databaseUrl: string) {
   mkdirSync(relay);
   const watch = await startTape(join(relay, 'gateways.sock'), join(dataDir, 'run', 'gateways.sock'));
   const api = await startTape(join(relay, 'api.sock'), join(dataDir, 'run', 'api.sock'));
+  let gatewayPort = 0;
+  const link = await startTape(0, () => gatewayPort);
+  // Agents keep a link to each address that their document names: that of the tape, so that there is no way past it.
+  const publicUrl = `http://127.0.0.1:${link.port}`;
   const gateway = await runGateway({
     ...shared,
-    config: loadConfig(gatewayOptions, { flags: { dataDir: join(folder, 'gateway'), controlDir: relay, port: 0 } }),
+    config: loadConfig(gatewayOptions, {
+      flags: {
+        dataDir: join(folder, 'gateway'),
+        controlDir: relay,
+        port: 0,
+        ...('publicUrl' in gatewayOptions ? { publicUrl } : {}),
+      },
+    }),
   });
+  gatewayPort = gateway.port;
+  const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
   await eventually('the gateway has a table', () => gateway.ready());
-  const link = await startTape(0, Number(new URL(gateway.url).port));
   const { adminToken, apiKey } = JSON.parse(readFileSync(join(dataDir, 'credentials.json'), 'utf8')) as {
     adminToken: string;
     apiKey: string;
@@ -102,13 +114,13 @@ async function record(folder: string, databaseUrl: string) {
   const clients: { close(): Promise<void> }[] = [];
   const meaning = await tellStory({
     routes: new Set(Object.keys(controlRoutes)),
-    url: gateway.url,
-    taped: `http://127.0.0.1:${link.port}`,
+    url: gatewayUrl,
+    taped: publicUrl,
     adminToken,
     apiKey,
     startAgent,
     client(credential) {
-      const made = createClient({ url: gateway.url, credential });
+      const made = createClient({ url: gatewayUrl, credential });
       clients.push(made);
       return made as never;
     },

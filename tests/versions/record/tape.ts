@@ -13,14 +13,20 @@ export interface Tape {
   close(): Promise<void>;
 }
 
-/** `listen` and `to`: a path of a Unix socket, or a port on 127.0.0.1 (0: any). Resolves when it listens; `port` is 0 for a path. */
-export async function startTape(listen: string | 0, to: string | number): Promise<Tape & { readonly port: number }> {
+/** `listen`: a path of a Unix socket, or 0 for any port of 127.0.0.1. `target`: a path, or a port there, asked at each connection. Resolves when it listens; `port` is 0 for a path. */
+export async function startTape(
+  listen: string | 0,
+  target: string | (() => number),
+): Promise<Tape & { readonly port: number }> {
   const entries: TapeEntry[] = [];
   const open = new Set<Socket>();
   let connections = 0;
   const server: Server = createServer((client) => {
     const connection = (connections += 1);
-    const onward = typeof to === 'string' ? connect(to) : connect(to, '127.0.0.1');
+    // By the address that the client has: nodes are placed by it.
+    const { remoteAddress: localAddress = '127.0.0.1' } = client;
+    const onward =
+      typeof target === 'string' ? connect(target) : connect({ host: '127.0.0.1', port: target(), localAddress });
     for (const [from, socket, other] of [
       ['client', client, onward],
       ['server', onward, client],

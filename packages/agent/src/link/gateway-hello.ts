@@ -5,7 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { GatewayCertificate, TrustChain } from '@subcloud/contract/documents';
-import { LINK_SUPPORT_FLOOR, LINK_VERSION, linkGatewayHello, linkTranscript } from '@subcloud/contract/link';
+import { LINK_VERSIONS, linkGatewayHello, linkTranscript } from '@subcloud/contract/link';
+import { commonVersion, versionFault } from '@subcloud/contract/versions';
 import { DocumentError, openChain, openSignedByChain, verifyText } from '@subcloud/kit/signing';
 import { LinkError } from './link-error.ts';
 import type { Channel } from './open-socket.ts';
@@ -29,15 +30,10 @@ export interface HelloExpectation {
 
 /** Throws LinkError with what does not hold. */
 export function checkGatewayHello(hello: unknown, expected: HelloExpectation): KnownGateway {
+  requireCommonVersion(hello);
   const parsed = linkGatewayHello.safeParse(hello);
   if (!parsed.success) throw new LinkError('what answered is no Subcloud gateway');
-  const { version, chain, certificate: signedCertificate, nonce, signature } = parsed.data;
-  if (version < LINK_SUPPORT_FLOOR || version > LINK_VERSION) {
-    throw new LinkError(
-      `the gateway speaks link version ${version}, this agent ${LINK_VERSION}: update the older`,
-      'refused',
-    );
-  }
+  const { chain, certificate: signedCertificate, nonce, signature } = parsed.data;
   let certificate: GatewayCertificate;
   try {
     const signers = openChain(chain, expected.fingerprint, expected.nowMs);
@@ -58,6 +54,20 @@ export function checkGatewayHello(hello: unknown, expected: HelloExpectation): K
     throw new LinkError('the gateway did not prove that it holds its key on this connection');
   }
   return { certificate, chain, gatewayNonce: nonce };
+}
+
+/** Before its shape: a hello of another version may look in any way. */
+function requireCommonVersion(hello: unknown): void {
+  const version = typeof hello === 'object' && hello !== null && 'version' in hello ? hello.version : undefined;
+  if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 0) return;
+  const gateway = { oldest: version, newest: version };
+  if (commonVersion(gateway, LINK_VERSIONS) !== undefined) return;
+  const fault = versionFault(
+    'link',
+    { name: 'the gateway', range: gateway },
+    { name: 'this agent', range: LINK_VERSIONS },
+  );
+  throw new LinkError(`platform.version_unsupported: ${fault.message}`, 'refused');
 }
 
 function checkTlsKey(certificate: GatewayCertificate, channel: Channel): void {

@@ -7,7 +7,7 @@ import {
   LINK_MAX_HEADER_BYTES,
   LINK_PATH,
   LINK_UPGRADE,
-  LINK_VERSION,
+  LINK_VERSIONS,
 } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { LinkError } from './link-error.ts';
@@ -39,7 +39,8 @@ export async function upgrade(
           host: url.host,
           connection: 'Upgrade',
           upgrade: LINK_UPGRADE,
-          [LINK_HEADERS.version]: String(LINK_VERSION),
+          [LINK_HEADERS.version]: String(LINK_VERSIONS.newest),
+          [LINK_HEADERS.oldest]: String(LINK_VERSIONS.oldest),
           [LINK_HEADERS.node]: nodeId,
           [LINK_HEADERS.agentNonce]: agentNonce,
         },

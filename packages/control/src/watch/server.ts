@@ -6,7 +6,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { type IncomingMessage, type RequestListener, type Server, type ServerResponse, createServer } from 'node:http';
 import type * as z from 'zod';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
-import { TABLE_FORMAT, TABLE_LEASE_MS } from '@subcloud/contract/table';
+import { TABLE_LEASE_MS } from '@subcloud/contract/table';
 import {
   type AcknowledgeRequest,
   type AcknowledgeResponse,
@@ -19,7 +19,6 @@ import {
   type UsageResponse,
   WATCH_PATHS,
   WATCH_PING_MS,
-  WATCH_VERSION,
   acknowledgeRequest,
   certificateRequest,
   dayUsageRequest,
@@ -38,6 +37,7 @@ import type { PublishedTable } from '../compile/published-table.ts';
 import type { ReportSink } from '../facts/reports.ts';
 import type { Shares } from '../limits/shares.ts';
 import type { World } from '../world/world.ts';
+import { agreedVersions } from './agreed-versions.ts';
 import { type GatewayPeer, admitAs, admitKey } from './gateway-peer.ts';
 import { type Leases, leaseKey } from './leases.ts';
 import { deltaLines, snapshotLines } from './lines.ts';
@@ -221,17 +221,15 @@ function watch(
   const gateway = gatewayId.safeParse(url.searchParams.get('gateway'));
   if (!gateway.success) throw new AppError('client.invalid_request', { message: 'the watch names no gateway' });
   admitAs(options.world, peer, gateway.data);
-  const version = url.searchParams.get('version');
-  const format = url.searchParams.get('table');
-  if (version !== String(WATCH_VERSION) || format !== String(TABLE_FORMAT)) {
-    throw new AppError('platform.version_unsupported', {
-      message: `this control speaks watch ${WATCH_VERSION} and table ${TABLE_FORMAT}, the gateway asks for ${version} and ${format}`,
-    });
-  }
+  const headers = agreedVersions(url.searchParams, options.log, gateway.data);
   const { table, clock, epoch } = options;
   watchers.get(gateway.data)?.destroy();
   watchers.set(gateway.data, response);
-  response.writeHead(200, { 'content-type': 'application/jsonl', 'cache-control': 'no-store' });
+  response.writeHead(200, {
+    ...headers,
+    'content-type': 'application/jsonl',
+    'cache-control': 'no-store',
+  });
   // One synchronous turn from snapshot to subscription: no version falls between them.
   const stream = openWatchStream(response, snapshotLines(table, epoch, clock.nowMs()), options.held);
   const unsubscribe = table.subscribe((delta) => {

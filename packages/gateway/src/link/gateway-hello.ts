@@ -6,7 +6,6 @@ import {
   LINK_EXPORTER_BYTES,
   LINK_EXPORTER_LABEL,
   LINK_PLAIN_CHANNEL,
-  LINK_VERSION,
   type LinkGatewayHello,
   type LinkTranscript,
   linkTranscript,
@@ -27,13 +26,14 @@ export function signHello(
   certificates: CertificateKeeper,
   side: 'gateway' | 'identity',
   peer: { readonly nodeId: string; readonly agentNonce: string; readonly channel: string },
+  version: number,
 ): SignedHello | undefined {
   const held = certificates.current();
   if (held === undefined) return undefined;
   const nonce = randomBytes(32).toString('base64url');
   const transcript = { ...peer, gatewayNonce: nonce, gatewayKey: keys.key.publicKey };
   const signature = signText(keys.key, linkTranscript(side, transcript));
-  return { hello: { version: LINK_VERSION, ...held, nonce, signature }, transcript };
+  return { hello: { version, ...held, nonce, signature }, transcript };
 }
 
 /**

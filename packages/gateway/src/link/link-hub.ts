@@ -5,7 +5,6 @@
  */
 import { constants } from 'node:http2';
 import type { TrustChain } from '@subcloud/contract/documents';
-import type { ErrorCodeName } from '@subcloud/contract/errors';
 import { type AgentMessage, LINK_HANDSHAKE_TIMEOUT_MS, linkTranscript } from '@subcloud/contract/link';
 import type { ServingBatch } from '@subcloud/contract/receipts';
 import type { ReportEvent } from '@subcloud/contract/watch';
@@ -17,7 +16,7 @@ import type { RoutingTable, TableChange } from '../table/routing-table.ts';
 import type { LinkStates } from '../watch/reports.ts';
 import { inTurns } from './in-turns.ts';
 import { answersPing } from './ping.ts';
-import { type RefusedLinks, refusedLinks } from './refused-links.ts';
+import { type RefusedLinks, refuse } from './refused-links.ts';
 import { LinkGuard } from './link-guard.ts';
 import { LINK_DEAD_AFTER_MS, type NodeLink, newLoad } from './node-link.ts';
 import { type ReportStream, openReportStream } from './report-stream.ts';
@@ -37,7 +36,9 @@ export interface LinkHubOptions {
   readonly table: () => RoutingTable;
   readonly controlNowMs: () => number;
   readonly report: (event: ReportEvent) => void;
+  /** What a node signed of its answers. */
   readonly receipts: (node: string, batch: ServingBatch) => void;
+  readonly refused: RefusedLinks;
 }
 
 export interface LinkHub {
@@ -71,7 +72,6 @@ class Hub implements LinkHub {
   readonly #arriving = new Set<string>();
   /** Hellos whose node is not in the table yet, by node. */
   readonly #waiting = new Map<string, Set<() => void>>();
-  readonly #refused: RefusedLinks;
   readonly #sweep: Timer;
   readonly #handshakesFrom = new Map<string, number>();
   /** Nodes that flooded this gateway, and until when (monotonic) they are not taken again. */
@@ -85,7 +85,6 @@ class Hub implements LinkHub {
   constructor(options: LinkHubOptions) {
     this.#options = options;
     this.#sweptMs = options.clock.monotonicMs();
-    this.#refused = refusedLinks(options.clock, options.report);
     this.#sweep = options.clock.every(SWEEP_MS, () => this.#dropDead());
   }
 
@@ -176,7 +175,7 @@ class Hub implements LinkHub {
       const before = this.#links.get(node);
       if (before !== undefined) {
         if (await answersPing(before.session, this.#options.clock)) {
-          this.#refused.tell({ node, why: 'second-link', address, says: before.address });
+          this.#options.refused.tell({ node, why: 'second-link', address, says: before.address });
           return refuse(upgraded, 'client.conflict');
         }
         this.#drop(before);
@@ -383,11 +382,4 @@ interface Handshake {
   reports: ReportStream | undefined;
   /** What the table held when the hello was signed. */
   readonly chain: TrustChain | undefined;
-}
-
-/** The code travels in the GOAWAY, so that the agent can say why. */
-function refuse({ session }: UpgradedSocket, code: ErrorCodeName): void {
-  if (session.destroyed) return;
-  session.goaway(constants.NGHTTP2_NO_ERROR, 0, Buffer.from(code));
-  session.destroy();
 }

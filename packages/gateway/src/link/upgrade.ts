@@ -15,14 +15,15 @@ import {
   LINK_HEADERS,
   LINK_MAX_HEADER_BYTES,
   LINK_PATH,
-  LINK_SUPPORT_FLOOR,
   LINK_UPGRADE,
-  LINK_VERSION,
+  LINK_VERSIONS,
   type LinkTranscript,
 } from '@subcloud/contract/link';
+import { commonVersion, versionFault, versionRange } from '@subcloud/contract/versions';
 import { nodeAddress } from '../front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './gateway-identity.ts';
 import { NONCE_PATTERN, channelOf, signHello } from './gateway-hello.ts';
+import type { RefusedLink } from './refused-links.ts';
 
 const NODE_ID = /^nod_[0-9a-z]{1,64}$/;
 const WINDOW_BYTES = 1_048_576;
@@ -40,6 +41,8 @@ export interface UpgradeOptions {
   readonly keys: GatewayKeys;
   readonly certificates: CertificateKeeper;
   readonly onSession: (upgraded: UpgradedSocket) => void;
+  /** Of who names itself a node and speaks no version in common; nothing of it is proved. */
+  readonly onRefused?: (refused: RefusedLink) => void;
 }
 
 /** Takes the arguments of node:http's `upgrade` event. Never throws: whatever is wrong closes the socket. */
@@ -78,9 +81,11 @@ function answerOf(
   if (request.url !== LINK_PATH || request.method !== 'GET' || headers.upgrade !== LINK_UPGRADE) {
     throw new AppError('client.not_found');
   }
-  const version = Number(headers[LINK_HEADERS.version]);
-  if (!(version >= LINK_SUPPORT_FLOOR && version <= LINK_VERSION)) throw new AppError('platform.version_unsupported');
   const nodeId = headers[LINK_HEADERS.node];
+  const version = agreedVersion(headers, (says) => {
+    if (typeof nodeId === 'string' && NODE_ID.test(nodeId))
+      options.onRefused?.({ node: nodeId, why: 'version', address: nodeAddress(socket), says });
+  });
   const agentNonce = headers[LINK_HEADERS.agentNonce];
   if (typeof nodeId !== 'string' || !NODE_ID.test(nodeId) || typeof agentNonce !== 'string') {
     throw new AppError('client.invalid_request', { message: 'The link request lacks node or nonce.' });
@@ -92,11 +97,27 @@ function answerOf(
   if (channel === undefined) {
     throw new AppError('platform.version_unsupported', { message: 'A link needs TLS 1.3.' });
   }
-  const signed = signHello(options.keys, options.certificates, 'gateway', { nodeId, agentNonce, channel });
+  const signed = signHello(options.keys, options.certificates, 'gateway', { nodeId, agentNonce, channel }, version);
   if (signed === undefined) throw new AppError('platform.starting');
   const hello = Buffer.from(JSON.stringify(signed.hello)).toString('base64url');
   const answer = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${LINK_UPGRADE}\r\n${LINK_HEADERS.gateway}: ${hello}\r\n\r\n`;
   return { answer, transcript: signed.transcript };
+}
+
+/** Throws platform.version_unsupported with both sides' versions and whose turn it is. */
+function agreedVersion(headers: IncomingMessage['headers'], onRefused: (says: string) => void): number {
+  const agent = versionRange(headers[LINK_HEADERS.version], headers[LINK_HEADERS.oldest]);
+  if (agent === undefined)
+    throw new AppError('platform.version_unsupported', { message: 'The link names no version.' });
+  const version = commonVersion(agent, LINK_VERSIONS);
+  if (version !== undefined) return version;
+  const fault = versionFault(
+    'link',
+    { name: 'the agent', range: agent },
+    { name: 'this gateway', range: LINK_VERSIONS },
+  );
+  onRefused(fault.message);
+  throw new AppError('platform.version_unsupported', fault);
 }
 
 function openSession(socket: Socket): ClientHttp2Session {

@@ -4,14 +4,16 @@
  * watch, and a new one is opened after a jittered pause; the last good table stays until its lease runs out.
  */
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { TABLE_FORMAT } from '@subcloud/contract/table';
+import { TABLE_FORMATS } from '@subcloud/contract/table';
+import { type VersionRange, commonVersion, versionFault } from '@subcloud/contract/versions';
 import {
   type AcknowledgeRequest,
   type AcknowledgeResponse,
   WATCH_ACK_MS,
   WATCH_PATHS,
   WATCH_PING_MS,
-  WATCH_VERSION,
+  WATCH_VERSIONS,
+  WATCH_HEADERS,
   shareInterval,
 } from '@subcloud/contract/watch';
 import { type Clock, type Random, type Timer, jitteredBackoffMs } from '@subcloud/kit/clock';
@@ -114,8 +116,10 @@ export function startWatch(options: WatchClientOptions): WatchClient {
     const query = new URLSearchParams({
       gateway: options.gatewayId,
       boot: options.boot,
-      version: String(WATCH_VERSION),
-      table: String(TABLE_FORMAT),
+      version: String(WATCH_VERSIONS.newest),
+      oldestVersion: String(WATCH_VERSIONS.oldest),
+      table: String(TABLE_FORMATS.newest),
+      oldestTable: String(TABLE_FORMATS.oldest),
     });
     lastHeardMs = clock.monotonicMs();
     const own = control.open(
@@ -166,6 +170,13 @@ function readLines(answer: IncomingMessage, sink: LineSink): void {
     if (sink.current()) sink.onEnd(reason, cause);
   };
   if (answer.statusCode !== 200) return readRefusal(answer, (error) => end(error.message, error));
+  const strange =
+    strangeVersion(answer, WATCH_HEADERS.version, 'watch', WATCH_VERSIONS) ??
+    strangeVersion(answer, WATCH_HEADERS.table, 'table', TABLE_FORMATS);
+  if (strange !== undefined) {
+    answer.destroy();
+    return end(strange);
+  }
   const lines = jsonLineReader({ maxLineBytes: MAX_LINE_BYTES, onLine: sink.onMessage });
   answer.on('data', (chunk: Buffer) => {
     if (!sink.current()) return;
@@ -181,6 +192,21 @@ function readLines(answer: IncomingMessage, sink: LineSink): void {
   });
   answer.on('error', () => end('the watch broke'));
   answer.on('end', () => end('control ended the watch'));
+}
+
+/** Control takes one of those that were named; it says nothing where it takes the newest. */
+function strangeVersion(
+  answer: IncomingMessage,
+  header: string,
+  protocol: string,
+  own: VersionRange,
+): string | undefined {
+  const said = answer.headers[header];
+  if (said === undefined) return undefined;
+  const version = Number(said);
+  const control = { oldest: version, newest: version };
+  if (Number.isSafeInteger(version) && commonVersion(control, own) !== undefined) return undefined;
+  return versionFault(protocol, { name: 'control', range: control }, { name: 'this gateway', range: own }).message;
 }
 
 function readRefusal(answer: IncomingMessage, done: (error: Error) => void): void {
