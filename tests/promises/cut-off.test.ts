@@ -2,13 +2,16 @@
 import { HEARTBEAT_MS, HEARTBEATS_MISSED } from '@subcloud/contract/link';
 import { absenceCounts } from '@subcloud/control/membership/absence';
 import { DRAIN_TIMEOUT_MS, type Membership } from '@subcloud/control/membership/reconcile';
-import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
 import { subcloudManifest } from '@subcloud/policy/manifest';
 import { virtualClock } from '@subcloud/testkit/virtual-clock';
 import { expect, test } from 'vitest';
 import { SimulatedAgent } from './simulation/agent.ts';
+import { createChance } from './simulation/chance.ts';
+import { PartyClock } from './simulation/clocks.ts';
 import { SimulatedControl } from './simulation/control.ts';
-import { firstWorld } from './simulation/store.ts';
+import { firstRows } from './simulation/store.ts';
+import { keyOf } from './simulation/store/rows.ts';
+import { SimulatedStore } from './simulation/store/store.ts';
 
 const GATEWAY = 'gw_a';
 
@@ -35,26 +38,34 @@ async function cutOff() {
     },
     address: '10.0.0.1',
   });
-  const world = firstWorld([agent], clock.nowMs());
-  const manifest = subcloudManifest.parse({
+  const store = new SimulatedStore(createChance(1));
+  firstRows(store, [agent], [{ id: GATEWAY, by: 'socket' }], clock.nowMs());
+  const manifest = {
     apiVersion: 'subcloud/v1',
     kind: 'Subcloud',
     metadata: { name: 'apart' },
     spec: { participation: { mode: 'open', autoJoin: true }, isolation: 'isolate' },
-  });
-  const nowMs = clock.nowMs();
-  const given = { id: 'sub_a', owner: 'org:acme' as const, revision: 1, createdAtMs: nowMs, updatedAtMs: nowMs };
-  const record = subcloudRecord({ ...given, manifest, source: '' });
-  world.subclouds.set(record.id, record);
-  world.subcloudByName.set(record.name, record.id);
+  };
+  const at = { created_at: clock.nowMs(), updated_at: clock.nowMs(), deleted_at: null };
+  const record = { id: 'sub_a', name: 'apart', owner: 'org:acme', revision: 1, ...at };
+  store.put('subclouds', record.id, record);
+  const revision = { subcloud_id: record.id, number: 1, source: '', manifest: subcloudManifest.parse(manifest) };
+  store.put('revisions', keyOf('revisions', revision), revision);
   const control = new SimulatedControl({
-    world,
-    reserved: 1,
-    granted: new Map(),
-    clock,
+    client: 'control',
+    store,
+    leadership: {
+      fence: store.takeLead(),
+      held: () => true,
+      lost: new Promise(() => undefined),
+      revoke: () => undefined,
+      release: () => Promise.resolve(),
+    },
+    clock: new PartyClock(clock),
     random: () => 0.5,
     onConcluded: () => undefined,
     onStaged: () => undefined,
+    onPassed: () => undefined,
   });
   await control.start();
   const close = control.openWatch(GATEWAY, () => undefined);

@@ -12,7 +12,7 @@ import { expect, it } from 'vitest';
 import { fresh, runs } from './arbitraries.ts';
 import { SimulatedAgent } from './simulation/agent.ts';
 import { unsignedAuthority } from './simulation/control.ts';
-import { firstWorld, openNoDatabase } from './simulation/store.ts';
+import { firstWorld, openNoDatabase } from './simulation/memory-world.ts';
 
 const NODES = 7;
 const SMALL = { id: 'lab/small', digest: null, quantization: null, modalities: null, contextLength: null };

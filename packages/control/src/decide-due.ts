@@ -4,7 +4,7 @@
  */
 import { absenceCounts } from './membership/absence.ts';
 import { type NodeFacts, earliestExpiryMs } from '@subcloud/policy/facts';
-import { drainedOf } from './compile/desired.ts';
+import { agreedOf, drainedOf } from './compile/desired.ts';
 import type { Exclusions } from './membership/exclusions.ts';
 import { type ReconcileResult, type Share, reconcileNode } from './membership/reconcile.ts';
 import { SubcloudList } from './membership/subcloud-list.ts';
@@ -78,7 +78,14 @@ function decide(context: PassContext, exclusions: Exclusions, decision: Decision
   /** What is said of pairs that come to nothing is counted as it is said: kept, it would fill the memory. */
   const admissions = new Map<string, readonly string[]>();
   const { memberships, dueMs, share, changes } = reconcileNode({
-    node: { id, operator: node.operator, consent: consentOf(world, node), facts, drained: drainedOf(node) },
+    node: {
+      id,
+      operator: node.operator,
+      consent: consentOf(world, node),
+      facts,
+      drained: drainedOf(node),
+      agreed: agreedOf(node),
+    },
     memberships: node.memberships,
     banned: bannedFrom(world, node),
     subclouds,

@@ -3,6 +3,7 @@
  * where it came from, declares what its operator says, asks the real second lock about every request, and says by the real
  * rule where it has nothing in flight any more.
  */
+import { type ControlTime, createControlTime } from '@subcloud/agent/control-time';
 import type { CurrentDocument } from '@subcloud/agent/state/current-document';
 import { createAdmission } from '@subcloud/agent/serve/admission';
 import { type DrainedPools, watchDrainedPools } from '@subcloud/agent/serve/drained-pools';
@@ -41,8 +42,13 @@ export class SimulatedAgent {
   readonly #clock: Clock;
   settings: Settings;
   address: string;
+  /** What it believes control's clock to show. */
+  time: ControlTime;
+  /** Of a faulty one alone: it takes what is older than what it has seen. */
+  forgetsEpochs = false;
   /** On disk: survives every restart. */
   document: NodeDocument | undefined;
+  #signedBody = '';
   /** Called when there is something new to say about the pools that it is leaving. */
   onDrained: (drained: DrainedPools) => void = () => undefined;
   #declared = 0;
@@ -56,6 +62,7 @@ export class SimulatedAgent {
     this.operator = options.operator;
     this.key = keyOf(options.index);
     this.#clock = options.clock;
+    this.time = createControlTime(options.clock);
     this.settings = options.settings;
     this.address = options.address;
     this.#drained = this.#watchDrained();
@@ -66,6 +73,8 @@ export class SimulatedAgent {
     this.#changed = [];
     this.#inFlight = [];
     this.#admission = createAdmission();
+    this.time = createControlTime(this.#clock);
+    if (this.document !== undefined) this.time.signed(this.document.issuedAt);
     this.#drained = this.#watchDrained();
   }
 
@@ -102,9 +111,14 @@ export class SimulatedAgent {
   accept(signed: SignedDocument): boolean {
     const document = nodeDocument.parse(JSON.parse(signed.body));
     const { epoch, serial } = this.position;
-    if (document.epoch < epoch || (document.epoch === epoch && document.serial < serial)) return false;
+    if (!this.forgetsEpochs && (document.epoch < epoch || (document.epoch === epoch && document.serial < serial)))
+      return false;
     const known = this.document !== undefined && document.epoch === epoch && document.serial === serial;
+    if (known && this.#signedBody !== signed.body)
+      throw new Error(`${this.id} was given two different documents ${epoch}.${serial}`);
     this.document = document;
+    this.#signedBody = signed.body;
+    this.time.signed(document.issuedAt);
     if (!known) for (const listener of this.#changed) listener();
     return true;
   }
@@ -126,6 +140,11 @@ export class SimulatedAgent {
       concurrency: null,
       agentVersion: 'sim',
     });
+  }
+
+  /** The document in force; undefined where there is none or it has expired. */
+  inForce(): NodeDocument | undefined {
+    return this.document === undefined || this.document.notAfter <= this.time.nowMs() ? undefined : this.document;
   }
 
   /** What its own document allows, whatever the operator says today. */
@@ -164,8 +183,7 @@ export class SimulatedAgent {
   }
 
   #membership(pool: string): NodeMembership | undefined {
-    if (this.document === undefined || this.document.notAfter <= this.#clock.nowMs()) return undefined;
-    return this.document.memberships.find((membership) => membership.pool === pool);
+    return this.inForce()?.memberships.find((membership) => membership.pool === pool);
   }
 
   #current(): CurrentDocument {

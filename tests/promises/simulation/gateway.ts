@@ -5,13 +5,14 @@
 import type { SignedDocument } from '@subcloud/contract/documents';
 import type { MemberRow } from '@subcloud/contract/table';
 import type { AcknowledgeRequest, AcknowledgeResponse, ReportEvent, ReportsRequest } from '@subcloud/contract/watch';
-import { EMPTY_TABLE, type RoutingTable } from '@subcloud/gateway/table/routing-table';
+import { EMPTY_TABLE, type RoutingTable, TableError } from '@subcloud/gateway/table/routing-table';
 import { type ControlTime, controlTime } from '@subcloud/gateway/watch/control-time';
 import { type Lease, type Moment, createLease } from '@subcloud/gateway/watch/lease';
 import { tableReader } from '@subcloud/gateway/watch/table-reader';
 import type { Clock } from '@subcloud/kit/clock';
 import type { DrainedPools } from '@subcloud/agent/serve/drained-pools';
 import type { SimulatedAgent } from './agent.ts';
+import type { SimulatedControl } from './control.ts';
 
 /** One link: what is under way in either direction arrives in order or not at all. */
 export interface SimulatedLink {
@@ -49,6 +50,11 @@ export class SimulatedGateway {
   lease: Lease;
   /** Lines of the watch under way; undefined: there is no watch. */
   watch: string[] | undefined;
+  /** Whom it asks: who the watch is of. */
+  control: SimulatedControl | undefined;
+  /** Of a faulty one alone: it takes tables of any epoch. */
+  forgetsEpochs = false;
+  neverStops = false;
   readonly links = new Map<string, SimulatedLink>();
   #time: ControlTime;
   #read: (message: unknown) => void = () => undefined;
@@ -67,12 +73,18 @@ export class SimulatedGateway {
     this.#time = controlTime(clock);
   }
 
+  /** Control's time as it knows it, ms. */
+  get controlNowMs(): number {
+    return this.#time.nowMs();
+  }
+
   restart(): void {
     this.boot += 1;
     this.table = EMPTY_TABLE;
     this.lease = createLease(this.#clock);
     this.#time = controlTime(this.#clock);
     this.watch = undefined;
+    this.control = undefined;
     this.#loaded = false;
     this.#events = [];
     this.#whole = false;
@@ -84,26 +96,32 @@ export class SimulatedGateway {
 
   /** It serves: there is a table, and the right to route by it. */
   live(): boolean {
-    return this.#loaded && this.lease.live();
+    return this.#loaded && (this.neverStops || this.lease.live());
+  }
+
+  /** The member rows of its table, whether or not they hold at this moment. */
+  rows(): readonly MemberRow[] {
+    if (this.#rowsOf !== this.table) {
+      this.#rowsOf = this.table;
+      this.#rows = [...this.table.poolIndexes.values()].flatMap(({ members }) => [...members.values()]);
+    }
+    return this.#rows;
   }
 
   /** Every row that it could pick from, whether or not the node is linked at this moment. */
   offers(): readonly Offer[] {
     if (!this.live()) return [];
-    if (this.#rowsOf !== this.table) {
-      this.#rowsOf = this.table;
-      this.#rows = [...this.table.poolIndexes.values()].flatMap(({ members }) => [...members.values()]);
-    }
     const nowMs = this.#time.nowMs();
-    return this.#rows
+    return this.rows()
       .filter(({ validUntil }) => validUntil === null || validUntil > nowMs)
       .flatMap(({ node, pool, models }) => models.map((model) => ({ node, pool, model })));
   }
 
-  watchOpened(lines: string[]): void {
+  watchOpened(lines: string[], control: SimulatedControl): void {
     this.watch = lines;
+    this.control = control;
     let fresh = true;
-    this.#read = tableReader(this.table, {
+    this.#read = tableReader(this.forgetsEpochs ? { ...this.table, epoch: 0, version: 0 } : this.table, {
       committed: (change, nowMs) => {
         this.table = change.table;
         this.#loaded = true;
@@ -122,7 +140,14 @@ export class SimulatedGateway {
     const line = this.watch?.shift();
     if (line === undefined) return false;
     const message: unknown = JSON.parse(line);
-    this.#read(message);
+    try {
+      this.#read(message);
+    } catch (error) {
+      // As the real one: a watch that it cannot follow is ended, and another is opened.
+      if (!(error instanceof TableError)) throw error;
+      this.watch = undefined;
+      return false;
+    }
     return (message as { type?: unknown }).type === 'commit';
   }
 
@@ -176,12 +201,14 @@ export class SimulatedGateway {
   }
 
   heartbeat(): void {
+    for (const { agent } of this.links.values()) agent.time.heard(this.#time.nowMs());
     if (this.links.size > 0) this.#events.push({ type: 'alive', nodes: [...this.links.keys()] });
   }
 
   /** Takes an agent's link, if the table knows the node. */
   link(agent: SimulatedAgent): SimulatedLink | undefined {
     if (!this.#loaded || this.links.has(agent.id) || this.table.nodes.get(agent.id) === undefined) return undefined;
+    agent.time.heard(this.#time.nowMs());
     const { epoch, serial } = agent.position;
     const link: SimulatedLink = {
       agent,

@@ -1,390 +1,189 @@
 /**
- * A network of one control, several gateways and several agents, in which everything that may go wrong between them does:
- * messages come late, in another order or never, processes restart, leases run out, operators and owners change their
- * minds meanwhile. One seed is one run. After every step the witness looks at all of it.
+ * A network of two control replicas on one store, several gateways and several agents, in which everything that may go
+ * wrong between them does: messages come late, in another order or never, the store fails or hangs at any await, processes
+ * stop, go on and restart, leases and terms run out, clocks are set, a backup is restored, operators and owners change their
+ * minds meanwhile. One seed is one run. A step is one event: one thing that arrives, one timer that fires, one answer of
+ * the store, one act or fault. After every step the witness looks at all of it.
  */
 import { HEARTBEAT_MS } from '@subcloud/contract/link';
-import { TABLE_LEASE_MS } from '@subcloud/contract/table';
-import { type AcknowledgeResponse, type ReportsRequest, WATCH_ACK_MS } from '@subcloud/contract/watch';
-import type { World } from '@subcloud/control/world/world';
+import { WATCH_ACK_MS } from '@subcloud/contract/watch';
 import { type VirtualClock, virtualClock } from '@subcloud/testkit/virtual-clock';
 import { SimulatedAgent } from './agent.ts';
 import { type Chance, createChance } from './chance.ts';
 import { MODELS, NAMES, OPERATORS, anySettings } from './choices.ts';
-import { ADDRESSES, SimulatedControl } from './control.ts';
-import { type SentAcknowledgement, SimulatedGateway } from './gateway.ts';
-import { ownerActs } from './owner.ts';
-import { firstWorld } from './store.ts';
-import { type Network, Witness } from './witness.ts';
+import { PartyClock } from './clocks.ts';
+import { ADDRESSES, type SimulatedControl } from './control.ts';
+import { SimulatedGateway } from './gateway.ts';
+import { act } from './acts.ts';
+import { LeaderRow, Replica } from './replica.ts';
+import { Restores } from './restores.ts';
+import { firstRows } from './store.ts';
+import { NO_FAULTS, SimulatedStore } from './store/store.ts';
+import { Traffic } from './traffic.ts';
+import { settled } from './whole-look.ts';
+import { Witness } from './witness.ts';
 
-type Call =
-  | { readonly kind: 'acknowledge'; readonly gateway: SimulatedGateway; readonly sent: SentAcknowledgement }
-  | { readonly kind: 'report'; readonly gateway: SimulatedGateway; readonly request: ReportsRequest };
+export const GATEWAYS = [
+  { id: 'gw_a', by: 'socket' },
+  { id: 'gw_b', by: 'tls' },
+  { id: 'gw_c', by: 'tls' },
+] as const;
+/** Until every lease that anybody may remember has ended, and what waited for that is done. */
+const SETTLE_MS = 130_000;
+
+const KEPT = 80;
 
 export class Simulation {
-  readonly witness = new Witness();
-  readonly #chance: Chance;
-  readonly #clock: VirtualClock = virtualClock();
-  readonly #granted = new Map<string, number>();
-  readonly #gateways: readonly SimulatedGateway[];
-  readonly #agents: readonly SimulatedAgent[];
-  #control: SimulatedControl;
-  /** Under way to control, and answers under way back. In no order. */
-  #calls: Call[] = [];
-  #answers: ((arrives: boolean) => void)[] = [];
-  /** Gateways of which nothing arrives and to which nothing comes, until then. */
-  readonly #cutUntilMs = new Map<string, number>();
+  readonly witness: Witness;
+  readonly chance: Chance;
+  readonly clock: VirtualClock = virtualClock();
+  readonly store: SimulatedStore;
+  readonly leader = new LeaderRow();
+  readonly gateways: readonly SimulatedGateway[];
+  readonly agents: readonly SimulatedAgent[];
+  readonly replicas: readonly Replica[];
+  readonly traffic: Traffic;
+  readonly restores = new Restores();
+  /** Clocks of gateways and agents. */
+  readonly clocks: readonly PartyClock[];
+  /** What happened last, for who looks into a failure. */
+  readonly history: string[] = [];
+  /** Events so far. */
+  steps = 0;
+  /** Acts of the run: each is one event or many. */
+  acts = 0;
+  /** The replica that leads, or led last. */
+  control: SimulatedControl | undefined;
   /** What the witness found in the middle of a step. */
-  #found: unknown;
+  found: unknown;
 
   constructor(seed: number) {
-    this.#chance = createChance(seed);
-    this.#gateways = ['gw_a', 'gw_b', 'gw_c'].map((id) => new SimulatedGateway(id, this.#clock));
-    this.#agents = OPERATORS.map(
+    this.chance = createChance(seed);
+    const { chance, clock } = this;
+    this.store = new SimulatedStore(chance);
+    this.clocks = [...GATEWAYS, ...OPERATORS].map(() => new PartyClock(clock, chance.below(20_000) - 10_000));
+    const clockOf = (index: number): PartyClock => this.clocks[index] ?? new PartyClock(clock);
+    this.gateways = GATEWAYS.map(({ id }, index) => new SimulatedGateway(id, clockOf(index)));
+    this.agents = OPERATORS.map(
       (operator, index) =>
         new SimulatedAgent({
           index,
           operator,
-          clock: this.#clock,
-          settings: anySettings(this.#chance),
+          clock: clockOf(GATEWAYS.length + index),
+          settings: anySettings(chance),
           address: ADDRESSES[index % 3] ?? '',
         }),
     );
-    for (const agent of this.#agents) {
+    for (const agent of this.agents) {
       agent.onDrained = (drained) => {
-        for (const { links } of this.#gateways) links.get(agent.id)?.up.push({ type: 'drained', ...drained });
+        for (const { links } of this.gateways) links.get(agent.id)?.up.push({ type: 'drained', ...drained });
       };
     }
-    this.#control = this.#newControl(firstWorld(this.#agents, this.#clock.nowMs()), 1);
-    for (const gateway of this.#gateways) {
-      this.#clock.every(WATCH_ACK_MS, () => this.#sendAcknowledgement(gateway));
-      this.#clock.every(HEARTBEAT_MS, () => gateway.heartbeat());
+    firstRows(this.store, this.agents, GATEWAYS, clock.nowMs());
+    this.witness = new Witness(this.agents, () => this);
+    this.traffic = new Traffic(this);
+    this.replicas = ['one', 'two'].map((name) => this.#newReplica(name));
+    for (const gateway of this.gateways) {
+      clock.every(WATCH_ACK_MS, () => this.traffic.sendAcknowledgement(gateway));
+      clock.every(HEARTBEAT_MS, () => gateway.heartbeat());
     }
   }
 
+  /** At least so many events. */
   async run(steps: number): Promise<void> {
-    await this.#control.start();
-    await this.#calm(2_000);
-    for (let step = 0; step < steps; step += 1) {
-      await this.#step();
-      if (this.#found !== undefined) throw this.#found;
-      this.witness.look(this.#network(), this.#clock.nowMs());
-      const pool = this.#chance.of(['global', ...NAMES, 'none']) ?? '';
-      this.witness.rogue(this.#network(), pool, this.#chance.of([...MODELS, 'none']) ?? '');
+    await this.calm(4_000);
+    const { chance, store } = this;
+    // Some runs have a store that never fails, some one that hardly answers.
+    store.faults = chance.of([
+      NO_FAULTS,
+      { fails: 0.001, hangs: 0.004 },
+      { fails: 0.004, hangs: 0.02 },
+      { fails: 0.03, hangs: 0.05 },
+    ]) ?? NO_FAULTS;
+    while (this.steps < steps) {
+      await act(this);
+      this.acts += 1;
+      this.event();
+      this.witness.rogue(chance.of(['global', ...NAMES, 'none']) ?? '', chance.of([...MODELS, 'none']) ?? '');
     }
   }
 
   /** Nothing goes wrong any more, and all arrives. */
   async settle(): Promise<void> {
-    this.#cutUntilMs.clear();
-    for (const agent of this.#agents) agent.finishAll();
-    await this.#calm(15_000);
-    if (this.#found !== undefined) throw this.#found;
-    this.witness.look(this.#network(), this.#clock.nowMs());
-    this.witness.settled(this.#network());
-  }
-
-  #network(): Network {
-    return { control: this.#control, gateways: this.#gateways, agents: this.#agents };
-  }
-
-  async #step(): Promise<void> {
-    const chance = this.#chance;
-    const gateway = chance.of(this.#gateways);
-    const agent = chance.of(this.#agents);
-    if (gateway === undefined || agent === undefined) return;
-    switch (
-      chance.weighted({
-        deliver: 55,
-        time: 14,
-        calm: 6,
-        link: 5,
-        operator: 6,
-        owner: 5,
-        request: 8,
-        fault: 8,
-        restart: 1.5,
-      })
-    ) {
-      case 'deliver':
-        for (let count = 1 + chance.below(6); count > 0; count -= 1) await this.#deliverOne();
-        break;
-      case 'time':
-        await this.#advance(
-          chance.weighted({ 1: 5, 20: 30, 300: 30, 2_000: 20, 12_000: 6, 61_000: 1.5, 600_001: 0.5 }),
-        );
-        break;
-      case 'calm':
-        await this.#calm(chance.of([100, 1_000, 5_000]) ?? 0);
-        break;
-      case 'link':
-        if (chance.happens(0.8)) gateway.link(agent);
-        else gateway.unlink(agent.id);
-        break;
-      case 'operator':
-        this.#operatorActs(agent);
-        break;
-      case 'owner':
-        await this.#ownerActs(agent);
-        break;
-      case 'request':
-        this.#request(gateway, agent);
-        break;
-      case 'fault':
-        this.#fault(gateway);
-        break;
-      case 'restart':
-        await this.#restart(gateway, agent);
-        break;
+    this.store.faults = NO_FAULTS;
+    for (const replica of this.replicas) {
+      replica.isBlind = false;
+      replica.goOn();
     }
+    this.traffic.reconnect();
+    for (const agent of this.agents) agent.finishAll();
+    await this.calm(SETTLE_MS);
+    this.witness.whole();
+    settled(this);
   }
 
-  /** A caller's request reaches the node, or an answer of it ends. */
-  #request(gateway: SimulatedGateway, agent: SimulatedAgent): void {
-    if (this.#chance.happens(0.5)) {
-      agent.finish(this.#chance);
-      return;
-    }
-    if (!gateway.links.has(agent.id)) return;
-    const offer = this.#chance.of(gateway.offers().filter(({ node }) => node === agent.id));
-    if (offer !== undefined && agent.serves(offer.pool, offer.model)) agent.begin(gateway.id, offer.pool);
+  note(what: string): void {
+    this.history.push(`${this.steps} +${this.clock.monotonicMs()} ms: ${what}`);
+    if (this.history.length > KEPT) this.history.shift();
   }
 
-  #fault(gateway: SimulatedGateway): void {
-    const chance = this.#chance;
-    switch (chance.weighted({ lose: 4, breakWatch: 2, reopen: 3, cut: 2, acknowledge: 3 })) {
-      case 'lose': {
-        const lost = this.#takeCall();
-        if (lost?.kind === 'report') lost.gateway.reported(lost.request, false);
-        if (chance.happens(0.5)) this.#answers.splice(chance.below(this.#answers.length + 1), 1)[0]?.(false);
-        break;
-      }
-      case 'breakWatch':
-        gateway.watch = undefined;
-        break;
-      case 'reopen':
-        this.#openWatch(gateway);
-        break;
-      case 'cut':
-        this.#cutUntilMs.set(gateway.id, this.#clock.monotonicMs() + (chance.of([500, 6_000, 30_000, 80_000]) ?? 0));
-        break;
-      case 'acknowledge':
-        this.#sendAcknowledgement(gateway);
-        break;
-    }
-  }
-
-  async #restart(gateway: SimulatedGateway, agent: SimulatedAgent): Promise<void> {
-    switch (this.#chance.weighted({ gateway: 3, agent: 3, control: 2, comeback: 1 })) {
-      case 'gateway':
-        gateway.restart();
-        break;
-      case 'agent':
-        agent.restart();
-        for (const each of this.#gateways) each.unlink(agent.id);
-        break;
-      case 'control':
-        await this.#restartControl();
-        break;
-      case 'comeback':
-        await this.#comeBack(gateway, agent);
-        break;
-    }
-  }
-
-  /** A gateway is cut off for longer than its lease, control concludes without it and restarts, and the gateway is back. */
-  async #comeBack(gateway: SimulatedGateway, agent: SimulatedAgent): Promise<void> {
-    this.#cutUntilMs.set(gateway.id, this.#clock.monotonicMs() + 2 * TABLE_LEASE_MS);
-    this.#operatorActs(agent);
-    await this.#calm(TABLE_LEASE_MS + WATCH_ACK_MS);
-    await this.#restartControl();
-    this.#cutUntilMs.delete(gateway.id);
-    this.#sendAcknowledgement(gateway);
-    while (this.#calls.some((call) => call.gateway === gateway)) await this.#deliverCall();
-    while (this.#answers.length > 0) this.#answers.shift()?.(true);
-  }
-
-  async #restartControl(): Promise<void> {
-    const { world, reserved } = this.#control;
-    this.#control.kill();
-    for (const call of this.#calls) if (call.kind === 'report') call.gateway.reported(call.request, false);
-    for (const answer of this.#answers) answer(false);
-    this.#calls = [];
-    this.#answers = [];
-    for (const gateway of this.#gateways) gateway.watch = undefined;
-    if (this.#chance.happens(0.3)) await this.#advance(this.#chance.of([1_000, 30_000]) ?? 0);
-    this.#control = this.#newControl(world, reserved);
-    await this.#control.start();
-    await flush();
-  }
-
-  #newControl(world: World, reserved: number): SimulatedControl {
-    const control: SimulatedControl = new SimulatedControl({
-      world,
-      reserved,
-      granted: this.#granted,
-      clock: this.#clock,
-      random: () => this.#chance.next(),
-      onConcluded: (version) => this.witness.concluded(version),
-      onStaged: (node) => {
-        // Called from inside a pass, which would take an error for its own and try again.
-        try {
-          this.witness.handedOut(node, { ...this.#network(), control }, this.#clock.nowMs());
-        } catch (error) {
-          this.#found ??= error;
-        }
-      },
-    });
-    return control;
+  /** Something has happened: nothing may be as it must not be. */
+  event(): void {
+    this.steps += 1;
+    if (this.store.broken !== undefined) throw this.store.broken;
+    if (this.found !== undefined) throw this.found;
+    this.witness.look(this.clock.nowMs());
   }
 
   /** Time passes; timers fire one after the other, and everything that they start ends before the next. */
-  async #advance(byMs: number | string, afterEach: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+  async advance(byMs: number | string, afterEach: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     let leftMs = Number(byMs);
     while (leftMs > 0) {
-      const stepMs = Math.min(leftMs, Math.max(1, this.#clock.nextTimerInMs() ?? leftMs));
-      this.#clock.advance(stepMs);
+      const stepMs = Math.min(leftMs, Math.max(1, this.clock.nextTimerInMs() ?? leftMs));
+      this.clock.advance(stepMs);
       leftMs -= stepMs;
       await flush();
+      this.event();
       await afterEach();
     }
   }
 
   /** Time passes and all that is not cut off arrives at once, as on a good day. */
-  async #calm(byMs: number): Promise<void> {
-    await this.#advance(byMs, async () => {
-      for (const gateway of this.#gateways) {
-        if (this.#isCut(gateway)) continue;
-        if (gateway.watch === undefined) this.#openWatch(gateway);
-        for (const agent of this.#agents) if (this.#chance.happens(0.1)) gateway.link(agent);
+  async calm(byMs: number): Promise<void> {
+    await this.advance(byMs, async () => {
+      this.traffic.connect();
+      while (await this.traffic.deliverOne()) this.event();
+    });
+  }
+
+  /** What a replica does under a term is looked at wherever it could be seen. */
+  #newReplica(name: string): Replica {
+    const guarded = (task: () => void): void => {
+      // Called from inside a pass, which would take an error for its own and try again.
+      try {
+        task();
+      } catch (error) {
+        this.found ??= error;
       }
-      for (let more = true; more; ) more = await this.#deliverOne();
+    };
+    return new Replica({
+      name,
+      clock: this.clock,
+      store: this.store,
+      leader: this.leader,
+      random: () => this.chance.next(),
+      onTerm: (control) => {
+        this.control = control;
+      },
+      onConcluded: (control, version) => this.witness.concluded(control, version),
+      onStaged: (control, node) => guarded(() => this.witness.handedOut(control, node)),
+      onPassed: (control) => guarded(() => this.witness.passed(control)),
     });
-  }
-
-  /** Something that is under way arrives. False: nothing is. */
-  async #deliverOne(): Promise<boolean> {
-    const ways = this.#gateways.length + 3;
-    const first = this.#chance.below(ways);
-    for (let step = 0; step < ways; step += 1) {
-      const way = (first + step) % ways;
-      const gateway = this.#gateways[way];
-      if (gateway !== undefined) {
-        if (this.#deliverOnLink(gateway) || this.#deliverLine(gateway)) return true;
-      } else if (way === this.#gateways.length) {
-        const answer = this.#answers.splice(this.#chance.below(this.#answers.length), 1)[0];
-        answer?.(true);
-        if (answer !== undefined) return true;
-      } else if (await this.#deliverCall()) return true;
-    }
-    return false;
-  }
-
-  #deliverLine(gateway: SimulatedGateway): boolean {
-    if (this.#isCut(gateway) || (gateway.watch?.length ?? 0) === 0) return false;
-    this.#readLine(gateway);
-    return true;
-  }
-
-  #deliverOnLink(gateway: SimulatedGateway): boolean {
-    const link = this.#chance.of([...gateway.links.values()].filter(({ up, down }) => up.length + down.length > 0));
-    if (link === undefined) return false;
-    if (link.down.length > 0 && (link.up.length === 0 || this.#chance.happens(0.5))) gateway.deliverDown(link);
-    else gateway.deliverUp(link);
-    return true;
-  }
-
-  async #deliverCall(): Promise<boolean> {
-    for (const gateway of this.#gateways) this.#sendReport(gateway);
-    const call = this.#chance.of(this.#calls.filter(({ gateway }) => !this.#isCut(gateway)));
-    if (call === undefined) return false;
-    await this.#arrive(call);
-    return true;
-  }
-
-  #readLine(gateway: SimulatedGateway): void {
-    if (gateway.readLine() && this.#chance.happens(0.9)) this.#sendAcknowledgement(gateway);
-  }
-
-  async #arrive(call: Call): Promise<void> {
-    this.#calls = this.#calls.filter((other) => other !== call);
-    const { gateway } = call;
-    if (call.kind === 'acknowledge') {
-      const answer: AcknowledgeResponse = this.#control.acknowledge(call.sent.request);
-      this.#answers.push((arrives) => {
-        if (arrives) gateway.acknowledged(call.sent, answer);
-      });
-    } else {
-      await this.#control.report(call.request);
-      // The answer may be lost though the report has arrived: the gateway says all of it again.
-      this.#answers.push((arrives) => gateway.reported(call.request, arrives));
-    }
-    await flush();
-  }
-
-  #sendAcknowledgement(gateway: SimulatedGateway): void {
-    const sent = gateway.acknowledgement();
-    if (sent !== undefined && this.#control.ready) this.#calls.push({ kind: 'acknowledge', gateway, sent });
-  }
-
-  #sendReport(gateway: SimulatedGateway): void {
-    const request = this.#control.ready ? gateway.nextReport() : undefined;
-    if (request !== undefined) this.#calls.push({ kind: 'report', gateway, request });
-  }
-
-  #takeCall(): Call | undefined {
-    return this.#calls.splice(this.#chance.below(Math.max(1, this.#calls.length)), 1)[0];
-  }
-
-  #openWatch(gateway: SimulatedGateway): void {
-    if (!this.#control.ready || this.#isCut(gateway)) return;
-    const lines: string[] = [];
-    gateway.watchOpened(lines);
-    this.#control.openWatch(gateway.id, (line) => lines.push(line));
-  }
-
-  #isCut({ id }: SimulatedGateway): boolean {
-    return (this.#cutUntilMs.get(id) ?? 0) > this.#clock.monotonicMs();
-  }
-
-  #operatorActs(agent: SimulatedAgent): void {
-    const { settings } = agent;
-    switch (this.#chance.weighted({ all: 1, consent: 4, models: 2, move: 2 })) {
-      case 'all':
-        agent.settings = anySettings(this.#chance);
-        break;
-      case 'consent':
-        agent.settings = { ...settings, consent: anySettings(this.#chance).consent };
-        break;
-      case 'models':
-        agent.settings = { ...settings, models: anySettings(this.#chance).models };
-        break;
-      case 'move':
-        // From another address it dials anew.
-        agent.address = this.#chance.of(ADDRESSES) ?? '';
-        for (const gateway of this.#gateways) gateway.unlink(agent.id);
-        return;
-    }
-    for (const gateway of this.#gateways) {
-      gateway.links.get(agent.id)?.up.push({ type: 'declaration', document: agent.declaration() });
-    }
-  }
-
-  async #ownerActs(agent: SimulatedAgent): Promise<void> {
-    const control = this.#control;
-    await ownerActs(control, agent.id, this.#chance, ({ complete, tableVersion, outstanding }) => {
-      // Of a control that died meanwhile nobody hears an answer.
-      if (this.#control !== control) return;
-      const ends = outstanding.map(({ leaseEndsAt }) => Date.parse(leaseEndsAt));
-      if (complete) this.witness.concluded(tableVersion);
-      else this.witness.announced(tableVersion, Math.max(...ends));
-    });
-    await flush();
   }
 }
 
-/** Lets everything that was started go on to its end: the store answers at once, and nothing else is waited for. */
-function flush(): Promise<void> {
+/** Lets everything that was started go on to its end, or to where it hangs: nothing else is waited for. */
+export function flush(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });

@@ -1,87 +1,42 @@
-/** A database that takes every statement and remembers nothing: what control knows is in its world, which a restart copies. */
-import type { Database } from '@subcloud/control/store/database';
-import { globalRecord } from '@subcloud/control/world/subcloud-record';
-import { nobody } from '@subcloud/control/world/people';
-import { noShare } from '@subcloud/control/world/isolation-rules';
-import { GLOBAL_ID, type NodeRecord, type World } from '@subcloud/control/world/world';
-import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
+/** What is in the store of a network whose agents are enrolled and have said nothing yet. */
 import type { SimulatedAgent } from './agent.ts';
+import { OPERATORS } from './choices.ts';
+import { keyOf } from './store/rows.ts';
+import type { SimulatedStore } from './store/store.ts';
+import type { Row } from './store/conditions.ts';
 
 export const NETWORK_ID = 'net_sim';
 
-const NOT_STORED = {
-  drained: { serial: 0, pools: [] },
-  admitted: new Map(),
-  facts: undefined,
-  dueMs: null,
-  decidedAtMs: 0,
-  lossVersion: 0,
-} as const;
-
-export function openNoDatabase(): Database {
-  return new Kysely({
-    dialect: {
-      createAdapter: () => new PostgresAdapter(),
-      createDriver: () => new DummyDriver(),
-      createIntrospector: (db) => new PostgresIntrospector(db),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-    },
-  });
+export interface FirstGateway {
+  readonly id: string;
+  readonly by: 'socket' | 'tls';
 }
 
-/** What a restart of control finds: all that it writes down, and nothing of what it holds in memory alone. */
-export function worldAfterRestart(world: World, lossVersion: number): World {
-  const nodes = new Map<string, NodeRecord>();
-  for (const [id, node] of world.nodes) {
-    nodes.set(id, { ...node, ...NOT_STORED, claims: [...node.claims], lossVersion });
+export function firstRows(
+  store: SimulatedStore,
+  agents: readonly SimulatedAgent[],
+  gateways: readonly FirstGateway[],
+  nowMs: number,
+): void {
+  const put = (table: string, row: Row): void => store.put(table, keyOf(table, row), row);
+  put('network', { id: NETWORK_ID, epoch: 1, created_at: nowMs, table_version_reserved: 1 });
+  for (const id of OPERATORS) put('principals', { id, created_at: nowMs, network_role: null });
+  for (const { id, by } of gateways)
+    put('gateways', { id, name: null, url: null, by, public_key: null, enrolled_at: nowMs, removed_at: null });
+  for (const agent of agents) {
+    put('nodes', {
+      id: agent.id,
+      name: agent.id,
+      operator: agent.operator,
+      public_key: agent.key.publicKey,
+      enrolled_at: nowMs,
+      last_seen_at: null,
+      address: null,
+      agent_version: null,
+      declaration_serial: 0,
+      consent: null,
+      concurrency: null,
+      removed_at: null,
+    });
   }
-  return { ...world, nodes, isolationShare: noShare(), links: new Map(), unheard: new Map() };
-}
-
-/** A network whose agents are enrolled and have said nothing yet. */
-export function firstWorld(agents: readonly SimulatedAgent[], nowMs: number): World {
-  return {
-    networkId: NETWORK_ID,
-    epoch: 1,
-    nodes: new Map(agents.map((agent) => [agent.id, newNode(agent, nowMs)])),
-    subclouds: new Map([[GLOBAL_ID, globalRecord(nowMs)]]),
-    subcloudByName: new Map([['global', GLOBAL_ID]]),
-    retiredNames: new Map(),
-    credentials: new Map(),
-    places: [],
-    attesters: new Map(),
-    audits: new Map(),
-    people: nobody(),
-    revokedStatements: new Map(),
-    domains: new Map(),
-    bindings: new Map(),
-    bans: new Map(),
-    isolationShare: noShare(),
-    gateways: new Map(),
-    links: new Map(),
-    unheard: new Map(),
-  };
-}
-
-function newNode(agent: SimulatedAgent, enrolledAtMs: number): NodeRecord {
-  return {
-    id: agent.id,
-    name: agent.id,
-    operator: agent.operator,
-    publicKey: agent.key.publicKey,
-    enrolledAtMs,
-    lastSeenAtMs: null,
-    toldOnline: false,
-    confirmedAtMs: 0,
-    address: null,
-    agentVersion: null,
-    declarationSerial: 0,
-    consent: null,
-    concurrency: null,
-    claims: [],
-    memberships: new Map(),
-    answers: new Map(),
-    document: undefined,
-    ...NOT_STORED,
-  };
 }

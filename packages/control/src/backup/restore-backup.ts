@@ -20,6 +20,11 @@ import { type TableShape, tablesOf } from './tables.ts';
 import { type Replayed, withdrawAgain } from './withdrawals.ts';
 
 const ROWS_AN_INSERT = 500;
+/**
+ * The restored network's table versions begin above all that the lost one can have used since the backup: gateways speak of
+ * versions alone when they acknowledge, and an old one must not pass for a new one. No network uses up as many in a second.
+ */
+export const VERSIONS_AN_EPOCH = 1_000_000;
 /** 2026-01-01: epochs are seconds since then, so that a restore of an old backup is above every restore before it. */
 const EPOCHS_FROM_MS = 1_767_225_600_000;
 /** Sessions that were ended since would come back with them: people sign in again. */
@@ -177,7 +182,10 @@ async function settle(
   },
 ): Promise<void> {
   const { header, epoch, nowMs, replayed, mirrored } = done;
-  await client.query('update network set epoch = $1', [epoch]);
+  await client.query(
+    'update network set epoch = $1, table_version_reserved = greatest(table_version_reserved, $1::bigint * $2::bigint)',
+    [epoch, VERSIONS_AN_EPOCH],
+  );
   await client.query('delete from node_documents');
   // Gateways of the lost network may serve by its last table until the leases that it gave have ended.
   await client.query('update gateway_leases set leased_at = $1', [nowMs]);

@@ -1,5 +1,5 @@
 /** What memberships want the table and the node document to say of one node. */
-import { NO_CONSENT, shareOf } from '@subcloud/policy/consent';
+import { type Isolation, NO_CONSENT, shareOf } from '@subcloud/policy/consent';
 import { cuts } from '../membership/reconcile.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { acceptedFor } from '../world/answers.ts';
@@ -46,4 +46,16 @@ export function drainedOf({ document, drained }: NodeRecord): ReadonlySet<string
   const draining = drainingOf(document);
   return new Set(drained.pools.filter((pool) => draining.includes(pool)));
 }
+
+/** By name of a pool, the isolation at which the newest document has it; undefined where no document is known, as after a restore. */
+export function agreedOf({ document }: NodeRecord): ReadonlyMap<string, Isolation> | undefined {
+  if (document === undefined) return undefined;
+  const agreed = new Map<string, Isolation>();
+  for (const pool of document.content.keys()) {
+    const isolation = document.terms.get(pool)?.split(' ')[1];
+    if (isolation === 'shared' || isolation === 'isolate' || isolation === 'exclusive') agreed.set(pool, isolation);
+  }
+  return agreed;
+}
+
 const NONE: ReadonlySet<string> = new Set();

@@ -9,8 +9,6 @@ import {
   type DatabaseConnection,
   type Dialect,
   type Driver,
-  PostgresDialect,
-  type PostgresDialectConfig,
   type QueryResult,
   type TransactionSettings,
 } from 'kysely';
@@ -19,9 +17,8 @@ const NOT_LEADING = 'SC001';
 /** Statement kinds that only read; a raw statement may be anything, and is judged by its first word. */
 const READS: ReadonlySet<string> = new Set(['SelectQueryNode', 'ValuesNode']);
 
-/** `fence`: the number of the term. `onRefused` is called when the store says that it is over. */
-export function fencedDialect(config: PostgresDialectConfig, fence: number, onRefused: () => void): Dialect {
-  const base = new PostgresDialect(config);
+/** `base`: PostgreSQL's. `fence`: the number of the term. `onRefused` is called when the store says that it is over. */
+export function fencedDialect(base: Dialect, fence: number, onRefused: () => void): Dialect {
   return {
     createAdapter: () => base.createAdapter(),
     createIntrospector: (db) => base.createIntrospector(db),

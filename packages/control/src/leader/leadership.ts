@@ -53,14 +53,14 @@ export async function lead(options: LeadershipOptions): Promise<Leadership> {
   let isStandby = false;
   for (;;) {
     signal.throwIfAborted();
-    const sentMs = clock.monotonicMs();
+    const sentAt = { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
     const fence = await tryToLead(options.databaseUrl, mark).catch((error: unknown) => {
       log.warn({ err: error }, 'the database does not say which control replica leads; it is asked again');
       return undefined;
     });
     if (fence !== undefined) {
       log.info({ fence }, 'this control replica leads');
-      return leading(options, fence, sentMs);
+      return holdLead(options, termOf(options.databaseUrl, fence, sentAt));
     }
     if (!isStandby) {
       isStandby = true;
@@ -108,10 +108,43 @@ async function isGone(holder: string): Promise<boolean> {
   return (await startMarkOf(Number(pid))) !== mark;
 }
 
-function leading({ databaseUrl, clock, log }: LeadershipOptions, fence: number, sentMs: number): Leadership {
-  let heldUntilMs = sentMs + LEADER_TERM_MS - SAFETY_MS;
+/** One term, as the store keeps it. */
+export interface LeaderTerm {
+  readonly fence: number;
+  /** When it was asked for: the answer may have come to a machine that was suspended meanwhile. */
+  readonly sentAt: { readonly monotonicMs: number; readonly wallMs: number };
+  /** False: another one leads. Rejects where the store does not say. */
+  readonly renew: () => Promise<boolean>;
+  readonly giveUp: () => Promise<void>;
+}
+
+function termOf(databaseUrl: string, fence: number, sentAt: LeaderTerm['sentAt']): LeaderTerm {
+  return {
+    fence,
+    sentAt,
+    renew: async () => {
+      const { rowCount } = await connected(databaseUrl, (client) =>
+        client.query(`update leader set renewed_at = ${NOW} where fence = $1`, [fence]),
+      );
+      return rowCount === 1;
+    },
+    giveUp: () =>
+      connected(databaseUrl, async (client) => {
+        await client.query(`update leader set holder = '' where fence = $1`, [fence]);
+        await client.query(`select pg_notify('${CHANNEL}', 'released')`);
+      }),
+  };
+}
+
+/** Renews a term until it is over, and knows by its own clocks whether it still may be. */
+export function holdLead(
+  { clock, log }: Pick<LeadershipOptions, 'log'> & { readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'every'> },
+  term: LeaderTerm,
+): Leadership {
+  const { fence } = term;
+  let heldUntilMs = term.sentAt.monotonicMs + LEADER_TERM_MS - SAFETY_MS;
   // A suspended machine's monotonic clock may have stood still; the wall clock has not.
-  let wallMs = clock.nowMs();
+  let wallMs = term.sentAt.wallMs;
   let isOver = false;
   let tellLost: () => void = () => undefined;
   const lost = new Promise<void>((resolve) => {
@@ -130,10 +163,7 @@ function leading({ databaseUrl, clock, log }: LeadershipOptions, fence: number, 
     const beforeMs = clock.monotonicMs();
     const beforeWallMs = clock.nowMs();
     try {
-      const renewed = await connected(databaseUrl, (client) =>
-        client.query(`update leader set renewed_at = ${NOW} where fence = $1`, [fence]),
-      );
-      if (renewed.rowCount === 1) {
+      if (await term.renew()) {
         heldUntilMs = Math.max(heldUntilMs, beforeMs + LEADER_TERM_MS - SAFETY_MS);
         wallMs = beforeWallMs;
       } else {
@@ -156,10 +186,9 @@ function leading({ databaseUrl, clock, log }: LeadershipOptions, fence: number, 
       if (isOver) return;
       isOver = true;
       timer.cancel();
-      await connected(databaseUrl, async (client) => {
-        await client.query(`update leader set holder = '' where fence = $1`, [fence]);
-        await client.query(`select pg_notify('${CHANNEL}', 'released')`);
-      }).catch((error: unknown) => log.warn({ err: error }, 'the lead could not be given up; a standby waits for it'));
+      await term
+        .giveUp()
+        .catch((error: unknown) => log.warn({ err: error }, 'the lead could not be given up; a standby waits for it'));
     },
   };
 }

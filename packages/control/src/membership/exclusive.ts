@@ -5,7 +5,7 @@
  * that the operator still permits. Pure.
  */
 import { consentsByName } from '@subcloud/policy/consent';
-import { type Membership, type ReconcileInput, type SubcloudPolicy, type Verdict, holds } from './membership.ts';
+import { type Membership, type ReconcileInput, type SubcloudPolicy, TOOK_MORE, type Verdict, holds } from './membership.ts';
 
 export interface ClaimQuestions {
   /** What is so of an exclusive Subcloud where nobody else is in the way. */
@@ -19,7 +19,8 @@ export function contenders(
   subclouds: readonly SubcloudPolicy[],
 ): readonly SubcloudPolicy[] {
   const concerned = subclouds.filter((subcloud) => {
-    const state = memberships.get(subcloud.id)?.state;
+    const { state, reason } = memberships.get(subcloud.id) ?? {};
+    if (reason === TOOK_MORE) return false;
     if (state !== undefined && state !== 'left' && state !== 'removed' && state !== 'banned') return true;
     const { name, owner } = subcloud;
     return owner !== null && consentsByName(node.consent, { name, owner, isolation: 'exclusive' });

@@ -10,6 +10,7 @@ import {
   type SubcloudPolicy,
   type Verdict,
   holds,
+  holdsIsolation,
   isolates,
 } from './membership.ts';
 import type { SubcloudList } from './subcloud-list.ts';
@@ -34,7 +35,7 @@ export function shareOf(
   const counts = (): boolean => {
     for (const [id, membership] of memberships) {
       const subcloud = list.sharing(id)?.subcloud;
-      if (subcloud !== undefined && isolates(subcloud) && holds(membership) && takesItself(subcloud)) return true;
+      if (subcloud !== undefined && holdsIsolation(subcloud, membership) && takesItself(subcloud)) return true;
     }
     return false;
   };

@@ -72,6 +72,11 @@ export interface NodeState {
   readonly facts: NodeFacts;
   /** Names of pools that it is leaving and in which it has nothing in flight any more. */
   readonly drained?: ReadonlySet<string> | undefined;
+  /**
+   * By name of a pool, the isolation at which its newest document has it: all that its operator has agreed to so far.
+   * Absent: not known, and whatever a revision takes is taken for agreed.
+   */
+  readonly agreed?: ReadonlyMap<string, Isolation> | undefined;
 }
 
 export interface ReconcileInput {
@@ -124,6 +129,14 @@ export function isolates({ isolation }: Pick<SubcloudPolicy, 'isolation'>): bool
 /** Isolation is held from the first `active` until the membership ends: while suspended and while draining, too. */
 export function holds({ state, activeSinceMs }: Membership): boolean {
   return activeSinceMs !== null && (state === 'active' || state === 'suspended' || state === 'draining');
+}
+
+/** Of a membership that is ending: a revision took more isolation than was ever agreed to, so none is held for its last answers. */
+export const TOOK_MORE = 'isolation not agreed';
+
+/** Whether the node is kept from the global network, and from other pools, by this membership. */
+export function holdsIsolation(subcloud: Pick<SubcloudPolicy, 'isolation'>, membership: Membership): boolean {
+  return isolates(subcloud) && holds(membership) && membership.reason !== TOOK_MORE;
 }
 
 /** Whether answers in flight of this node in this pool are cut, not finished. */

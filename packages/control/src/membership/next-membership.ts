@@ -1,5 +1,6 @@
 /** The state table of the protocol, for the states that need no people to decide. Pure. */
 import type { MembershipState } from '@subcloud/contract/routes/shapes';
+import type { Isolation } from '@subcloud/policy/consent';
 import {
   BANNED,
   CUTTING_CLAUSES,
@@ -10,6 +11,7 @@ import {
   type ReconcileInput,
   SUSPENDED_AT_MOST_MS,
   type SubcloudPolicy,
+  TOOK_MORE,
   type Verdict,
   hasExpired,
   presence,
@@ -81,9 +83,12 @@ export function nextMembership(
     case 'active':
       if (!verdict.permits)
         // What was never agreed to is not held for the time of draining either.
-        return verdict.overreaches || nothingInFlight(input, subcloud)
+        return (verdict.overreaches && takesMore(input, subcloud)) || nothingInFlight(input, subcloud)
           ? ended('left', 'consent')
-          : move('draining', cuttingClause(verdict) ?? 'consent', { assigned: false, drainsTo: 'left' });
+          : move('draining', cuttingClause(verdict) ?? (wasNeverIsolated(input, subcloud) ? TOOK_MORE : 'consent'), {
+              assigned: false,
+              drainsTo: 'left',
+            });
       if (verdict.displaced)
         return nothingInFlight(input, subcloud)
           ? nextMembership(input, subcloud, ended('left', HELD_ELSEWHERE), verdict)
@@ -156,6 +161,18 @@ function failsBy(verdict: Verdict): string {
 
 function cuttingClause({ decision: { failing } }: Verdict): string | null {
   return failing !== null && CUTTING_CLAUSES.has(failing) ? failing : null;
+}
+
+const RANK: Readonly<Record<Isolation, number>> = { shared: 0, isolate: 1, exclusive: 2 };
+
+/** A revision asks for more isolation than the document has that the agent goes by. Where that is not known: it may. */
+function takesMore({ node: { agreed } }: ReconcileInput, { name, isolation }: SubcloudPolicy): boolean {
+  return agreed === undefined || RANK[agreed.get(name) ?? 'shared'] < RANK[isolation];
+}
+
+/** No document has had the node isolated by it: what is in flight there was never apart from anything. */
+function wasNeverIsolated({ node: { agreed } }: ReconcileInput, { name, isolation }: SubcloudPolicy): boolean {
+  return agreed !== undefined && isolation !== 'shared' && (agreed.get(name) ?? 'shared') === 'shared';
 }
 
 /** Its agent says so, or it has no link that an answer could come by. */

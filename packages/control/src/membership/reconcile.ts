@@ -14,6 +14,7 @@ import {
   type SubcloudPolicy,
   type Verdict,
   holds,
+  holdsIsolation,
   isolates,
 } from './membership.ts';
 import { type ClaimQuestions, claimant, contenders } from './exclusive.ts';
@@ -135,7 +136,7 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
       claim !== undefined ? hindered(judged, stored) : isHeld(list, memberships) ? waiting(judged, IN_OTHERS) : judged;
     const next = nextMembership(input, subcloud, stored, verdict);
     // What was in its way has just ended by itself: the others are judged again, knowing that.
-    if (claim === undefined && next !== null && holds(next)) return reconcileWith(input, subcloud);
+    if (claim === undefined && next !== null && holdsIsolation(subcloud, next)) return reconcileWith(input, subcloud);
     settled(subcloud, stored ?? null, next, verdict);
   }
   endWithSubclouds(input, list, memberships, changes);
@@ -147,9 +148,10 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
       const ends = said?.permits === true;
       const held = hindered(verdict, stored, ends);
       const next = stored === undefined ? null : nextMembership(input, global.subcloud, stored, held);
-      const stays = next?.state === 'draining' || (!ends && next !== null);
+      // Who only keeps others from joining does not let the node back either that another isolates meanwhile.
+      const stays = next?.state === 'draining' || (!ends && next !== null && !isHeld(list, memberships, holdsIsolation));
       settled(global.subcloud, stored ?? null, stays ? next : null, stays ? held : { ...held, reason: HELD_ELSEWHERE });
-    } else if (isHeld(list, memberships, isolates))
+    } else if (isHeld(list, memberships, holdsIsolation))
       settle(global.subcloud, stored, { ...verdict, reason: HELD_ELSEWHERE }, true);
     else settle(global.subcloud, stored, verdict);
   }
@@ -180,11 +182,11 @@ function listedOf(list: SubcloudList, { id }: SubcloudPolicy): Listed {
 function isHeld(
   list: SubcloudList,
   memberships: ReadonlyMap<string, Membership>,
-  isSuch: (subcloud: SubcloudPolicy) => boolean = () => true,
+  isSuch: (subcloud: SubcloudPolicy, membership: Membership) => boolean = () => true,
 ): boolean {
   for (const [id, membership] of memberships) {
     const subcloud = holds(membership) ? list.sharing(id)?.subcloud : undefined;
-    if (subcloud !== undefined && isSuch(subcloud)) return true;
+    if (subcloud !== undefined && isSuch(subcloud, membership)) return true;
   }
   return false;
 }

@@ -1,7 +1,7 @@
 /** What a plan reads of the world, taken at one moment: the loop may go on while the plan is made. */
 import type { Clock } from '@subcloud/kit/clock';
 import { NO_CONSENT } from '@subcloud/policy/consent';
-import { drainedOf } from '../compile/desired.ts';
+import { agreedOf, drainedOf } from '../compile/desired.ts';
 import { absenceCounts } from '../membership/absence.ts';
 import { slices } from '../slices.ts';
 import { factsOf } from '../world/facts-of.ts';
@@ -11,8 +11,8 @@ import { type FleetPlan, type PlanChange, type PlanNode, type PlanWorld, planner
 export function planNode(world: World, record: NodeRecord): PlanNode {
   const { id, operator, consent } = record;
   const facts = factsOf(world, record);
-  const drained = drainedOf(record);
-  return { record: { ...record }, state: { id, operator, consent: consent ?? NO_CONSENT, facts, drained } };
+  const [drained, agreed] = [drainedOf(record), agreedOf(record)];
+  return { record: { ...record }, state: { id, operator, consent: consent ?? NO_CONSENT, facts, drained, agreed } };
 }
 
 export function snapshot(world: World, startedAtMs: number, nowMs: number): PlanWorld {

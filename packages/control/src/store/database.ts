@@ -40,9 +40,10 @@ export function openDatabase(connectionString: string, log: Log, fence?: Fence):
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection ended'));
   // So would one that ends while it is held between two statements; the next of them fails, and whoever sent it hears why.
   pool.on('connect', (client) => client.on('error', () => undefined));
-  const dialect =
-    fence === undefined ? new PostgresDialect({ pool }) : fencedDialect({ pool }, fence.number, fence.onRefused);
-  return new Kysely<Schema>({ dialect });
+  const base = new PostgresDialect({ pool });
+  return new Kysely<Schema>({
+    dialect: fence === undefined ? base : fencedDialect(base, fence.number, fence.onRefused),
+  });
 }
 
 /** PostgreSQL's classes 08 (connection), 53 (resources), 57 (operator intervention), and what the socket or pool says of the same. */

@@ -10,6 +10,8 @@ import type { Database } from './database.ts';
 
 /** A granted lease is written down at most this often; a reader adds it to be safe. */
 const WRITE_MS = 20_000;
+/** The clocks of two control replicas may differ by so much: a lease that one wrote down is judged by the other. */
+const SKEW_MS = 30_000;
 /** Node documents name a gateway for this long after its last lease: time to come back without a turn of all documents. */
 const NAMED_FOR_MS = 900_000;
 
@@ -39,7 +41,7 @@ export async function openGatewayStore(db: Database, world: World, clock: Clock)
   const written = new Map<string, number>();
   for (const { gateway_id: id, boot, leased_at } of rows) {
     lastLeasedMs.set(id, Math.max(lastLeasedMs.get(id) ?? 0, leased_at));
-    if (nowMs - leased_at >= TABLE_LEASE_MS + WRITE_MS) continue;
+    if (nowMs - leased_at >= TABLE_LEASE_MS + WRITE_MS + SKEW_MS) continue;
     known.add(id);
     const presence: Presence = world.gateways.get(id)?.by === 'tls' ? 'many' : 'sole';
     remembered.set(leaseKey(id, boot, presence), clock.monotonicMs() + TABLE_LEASE_MS);

@@ -10,7 +10,8 @@ export interface TableVersions {
   readonly reserve: (next: number) => Promise<void>;
 }
 
-export async function openTableVersions(db: Database): Promise<TableVersions> {
+/** `block`: how many are reserved at a time. */
+export async function openTableVersions(db: Database, block = BLOCK): Promise<TableVersions> {
   const row = await db.selectFrom('network').select('table_version_reserved').executeTakeFirstOrThrow();
   let reserved = row.table_version_reserved;
   const first = reserved;
@@ -18,7 +19,7 @@ export async function openTableVersions(db: Database): Promise<TableVersions> {
     first,
     async reserve(next) {
       if (next <= reserved) return;
-      const upTo = next + BLOCK;
+      const upTo = next + block;
       await db.updateTable('network').set({ table_version_reserved: upTo }).execute();
       reserved = upTo;
     },
