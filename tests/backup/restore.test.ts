@@ -11,6 +11,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { type Client, createClient } from '@subcloud/sdk/client';
+import { withClient } from '@subcloud/kit/postgres/with-client';
 import { eventually } from '@subcloud/testkit/eventually';
 import { startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import { afterAll, expect, test } from 'vitest';
@@ -111,6 +112,11 @@ test('agents return, and what was withdrawn or done since the backup is named', 
   const again = createClient({ url, credential: adminToken });
   const { items } = await again.call('listNodes', { query: {} });
   expect(items).toHaveLength(1);
+  // Gateways that still have a table of the lost network speak of its version: none of those may pass for a new one.
+  const versions = await withClient(found.databaseUrl(), (client) =>
+    client.query<{ above: boolean }>('select table_version_reserved >= epoch::bigint * 1000000 as above from network'),
+  );
+  expect(versions.rows).toEqual([{ above: true }]);
   // What is done from now on is chained to what was restored, and copied again.
   await again.call('createPrincipal', { body: { id: 'user:after' } });
   const copied = readFileSync(join(folder, 'found', 'audit', 'mirror.jsonl'), 'utf8');

@@ -20,18 +20,18 @@ export async function act(network: Simulation): Promise<void> {
   const replica = chance.of(network.replicas);
   if (gateway === undefined || agent === undefined || replica === undefined) return;
   const what = chance.weighted({
-      deliver: 55,
-      time: 14,
-      calm: 6,
-      link: 5,
-      operator: 6,
-      owner: 5,
-      request: 8,
-      fault: 8,
-      store: 4,
-      restart: 3,
-      replica: 2.5,
-    });
+    deliver: 55,
+    time: 14,
+    calm: 6,
+    link: 5,
+    operator: 6,
+    owner: 5,
+    request: 8,
+    fault: 8,
+    store: 4,
+    restart: 3,
+    replica: 2.5,
+  });
   network.note(`${what} ${gateway.id} ${agent.id}`);
   switch (what) {
     case 'deliver':

@@ -20,8 +20,7 @@ export function bitOf(agent: number, pool: string, model: string): number {
 /** All bits of an agent, or those of one of its pools. */
 export function bitsOf(agent: number, pool?: string): number {
   let bits = 0;
-  for (const each of pool === undefined ? POOLS : [pool])
-    for (const model of MODELS) bits |= bitOf(agent, each, model);
+  for (const each of pool === undefined ? POOLS : [pool]) for (const model of MODELS) bits |= bitOf(agent, each, model);
   return bits;
 }
 
@@ -86,7 +85,7 @@ export class Masks {
     const known = this.#offered.get(gateway);
     if (known?.table === gateway.table && nowMs >= known.fromMs && nowMs < known.untilMs) return known.bits;
     const bits = gateway.offers().reduce((all, offer) => all | this.bit(offer), 0);
-    const ends = gateway.rows().flatMap(({ validUntil }) => (validUntil ?? 0) > nowMs ? [validUntil ?? 0] : []);
+    const ends = gateway.rows().flatMap(({ validUntil }) => ((validUntil ?? 0) > nowMs ? [validUntil ?? 0] : []));
     this.#offered.set(gateway, { table: gateway.table, fromMs: nowMs, untilMs: Math.min(...ends, Infinity), bits });
     return bits;
   }

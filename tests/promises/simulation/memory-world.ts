@@ -8,7 +8,6 @@ import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQue
 import type { SimulatedAgent } from './agent.ts';
 import { NETWORK_ID } from './store.ts';
 
-
 const NOT_STORED = {
   drained: { serial: 0, pools: [] },
   admitted: new Map(),

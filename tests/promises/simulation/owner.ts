@@ -35,14 +35,15 @@ export function ownerActs(
       break;
     case 'delete':
       // The real handlers. What they answer waits for gateways, so nobody here waits for it.
-      if (id !== undefined) answered(subcloudHandlers.deleteSubcloud(api(control), { params: { name } }, admin('subcloud.delete')));
+      if (id !== undefined)
+        answered(subcloudHandlers.deleteSubcloud(api(control), { params: { name } }, admin('subcloud.delete')));
       break;
     case 'invite':
       // Who is just leaving cannot be invited.
       if (id !== undefined && world.nodes.get(node)?.memberships.get(id)?.state !== 'draining')
-        Promise.resolve(memberHandlers.inviteMember(api(control), { params: { name }, body: { node } }, admin('member.invite'))).catch(
-          () => undefined,
-        );
+        Promise.resolve(
+          memberHandlers.inviteMember(api(control), { params: { name }, body: { node } }, admin('member.invite')),
+        ).catch(() => undefined);
       break;
     case 'remove':
       if (id === undefined || world.nodes.get(node)?.memberships.has(id) !== true) break;

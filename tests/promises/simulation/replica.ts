@@ -16,7 +16,8 @@ export class LeaderRow {
   renewedAtMs = 0;
 }
 
-export interface ReplicaOptions extends Pick<ControlOptions, 'store' | 'random' | 'onConcluded' | 'onStaged' | 'onPassed'> {
+export interface ReplicaOptions
+  extends Pick<ControlOptions, 'store' | 'random' | 'onConcluded' | 'onStaged' | 'onPassed'> {
   readonly name: string;
   readonly clock: Clock;
   readonly leader: LeaderRow;
@@ -112,7 +113,9 @@ export class Replica {
         },
       },
     );
-    const leadership: Leadership = this.neverEnds ? { ...held, held: () => true, lost: new Promise(() => undefined) } : held;
+    const leadership: Leadership = this.neverEnds
+      ? { ...held, held: () => true, lost: new Promise(() => undefined) }
+      : held;
     this.#leadership = leadership;
     void this.#serveTerm(leadership, client, clock);
   }

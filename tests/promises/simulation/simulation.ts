@@ -94,12 +94,13 @@ export class Simulation {
     await this.calm(4_000);
     const { chance, store } = this;
     // Some runs have a store that never fails, some one that hardly answers.
-    store.faults = chance.of([
-      NO_FAULTS,
-      { fails: 0.001, hangs: 0.004 },
-      { fails: 0.004, hangs: 0.02 },
-      { fails: 0.03, hangs: 0.05 },
-    ]) ?? NO_FAULTS;
+    store.faults =
+      chance.of([
+        NO_FAULTS,
+        { fails: 0.001, hangs: 0.004 },
+        { fails: 0.004, hangs: 0.02 },
+        { fails: 0.03, hangs: 0.05 },
+      ]) ?? NO_FAULTS;
     while (this.steps < steps) {
       await act(this);
       this.acts += 1;

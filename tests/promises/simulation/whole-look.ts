@@ -160,7 +160,5 @@ function oracleSubcloud({ world }: SimulatedControl, id: string): OracleSubcloud
 
 function expectSame(what: string, is: readonly unknown[], should: readonly unknown[]): void {
   if (JSON.stringify(is) === JSON.stringify(should)) return;
-  throw new Error(
-    `${what} differ after everything was delivered: ${JSON.stringify(is)} and ${JSON.stringify(should)}`,
-  );
+  throw new Error(`${what} differ after everything was delivered: ${JSON.stringify(is)} and ${JSON.stringify(should)}`);
 }

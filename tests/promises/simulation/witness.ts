@@ -107,7 +107,9 @@ export class Witness {
     const sets = this.masks.of(index);
     const here = offered & all;
     if ((here & ~sets.has) !== 0)
-      throw new Error(`a gateway can route ${wordOf(here & ~sets.has, agents)}, which the agent's document does not have`);
+      throw new Error(
+        `a gateway can route ${wordOf(here & ~sets.has, agents)}, which the agent's document does not have`,
+      );
     const stray = this.#published & all & ~sets.has;
     if (stray !== 0)
       throw new Error(`the table has ${wordOf(stray, agents)}, which the agent's document does not have`);
@@ -206,9 +208,11 @@ export class Witness {
     const isolates = (pool: string): boolean =>
       world.subclouds.get(world.subcloudByName.get(pool) ?? '')?.isolation === 'isolate';
     const isolating = [...terms].flatMap(([pool, text]) =>
-      (text === 'draining'
-        ? isolates(pool) && this.#isolation.get(`${pool}/${record.id}`) === 'isolate'
-        : text.split(' ')[1] === 'isolate')
+      (
+        text === 'draining'
+          ? isolates(pool) && this.#isolation.get(`${pool}/${record.id}`) === 'isolate'
+          : text.split(' ')[1] === 'isolate'
+      )
         ? [pool]
         : [],
     );

@@ -5,7 +5,14 @@
  * that the operator still permits. Pure.
  */
 import { consentsByName } from '@subcloud/policy/consent';
-import { type Membership, type ReconcileInput, type SubcloudPolicy, TOOK_MORE, type Verdict, holds } from './membership.ts';
+import {
+  type Membership,
+  type ReconcileInput,
+  type SubcloudPolicy,
+  TOOK_MORE,
+  type Verdict,
+  holds,
+} from './membership.ts';
 
 export interface ClaimQuestions {
   /** What is so of an exclusive Subcloud where nobody else is in the way. */

@@ -149,7 +149,8 @@ function reconcileWith(input: ReconcileInput, decided: SubcloudPolicy | null): R
       const held = hindered(verdict, stored, ends);
       const next = stored === undefined ? null : nextMembership(input, global.subcloud, stored, held);
       // Who only keeps others from joining does not let the node back either that another isolates meanwhile.
-      const stays = next?.state === 'draining' || (!ends && next !== null && !isHeld(list, memberships, holdsIsolation));
+      const stays =
+        next?.state === 'draining' || (!ends && next !== null && !isHeld(list, memberships, holdsIsolation));
       settled(global.subcloud, stored ?? null, stays ? next : null, stays ? held : { ...held, reason: HELD_ELSEWHERE });
     } else if (isHeld(list, memberships, holdsIsolation))
       settle(global.subcloud, stored, { ...verdict, reason: HELD_ELSEWHERE }, true);

@@ -13,9 +13,7 @@ const STATEMENTS: Readonly<Record<string, (tables: Tables, given: Given) => void
   'insert into events'() {},
   'delete from memberships using unnest'(tables, [nodes = [], subclouds = []]) {
     const rows = rowsOf(tables, 'memberships');
-    nodes.forEach((node, index) =>
-      rows.delete(keyOf('memberships', { node_id: node, subcloud_id: subclouds[index] })),
-    );
+    nodes.forEach((node, index) => rows.delete(keyOf('memberships', { node_id: node, subcloud_id: subclouds[index] })));
   },
   'update node_documents set acknowledged'(tables, [nodes = [], serials = [], agreed = []]) {
     nodes.forEach((node, index) =>

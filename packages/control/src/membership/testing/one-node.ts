@@ -1,6 +1,6 @@
 /** One node over time, for tests: what the store would hold, reconciled at every step. */
 import assert from 'node:assert/strict';
-import { type Consent, NO_CONSENT } from '@subcloud/policy/consent';
+import { type Consent, type Isolation, NO_CONSENT } from '@subcloud/policy/consent';
 import { compilePolicy } from '@subcloud/policy/decide';
 import type { Claim } from '@subcloud/policy/facts';
 import { invited, removed } from '../by-owner.ts';
@@ -61,6 +61,7 @@ export function world(subclouds: readonly SubcloudPolicy[], start: Partial<Conse
     models: ['m'] as readonly string[],
     consent: { ...NO_CONSENT, global: true, autoJoin: 'all', ...start } as Consent,
     drained: [] as readonly string[],
+    agreed: undefined as ReadonlyMap<string, Isolation> | undefined,
     lastSeenAt: null as number | null,
     memberships: new Map<string, Membership>() as ReadonlyMap<string, Membership>,
   };
@@ -72,6 +73,7 @@ export function world(subclouds: readonly SubcloudPolicy[], start: Partial<Conse
         consent: at.consent,
         facts: { nodeId: 'nod_1', operator: 'user:op', claims: claims(at.tier, at.models), lastSeenAt: at.lastSeenAt },
         drained: new Set(at.drained),
+        agreed: at.agreed,
       },
       memberships: at.memberships,
       subclouds: at.subclouds,
