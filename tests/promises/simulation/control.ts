@@ -97,6 +97,11 @@ export class SimulatedControl {
     return this.#started && !this.#ended && !this.clock.isStopped && this.#options.leadership.held();
   }
 
+  /** What it stages may come to be seen: of one whose term is over nobody is sent anything. */
+  get holdsLead(): boolean {
+    return !this.#ended && this.#options.leadership.held();
+  }
+
   /** It has started, and nobody has ended it: what it knows can be looked at. */
   get isWired(): boolean {
     return this.#started;

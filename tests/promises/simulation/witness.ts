@@ -9,7 +9,7 @@ import type { TableDelta } from '@subcloud/control/compile/published-table';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedControl } from './control.ts';
 import type { SimulatedGateway } from './gateway.ts';
-import { Masks, bitsOf, wordOf } from './masks.ts';
+import { Masks, POOLS, bitsOf, wordOf } from './masks.ts';
 import { isMember, isolationKept, lockHolds, wholeLook } from './whole-look.ts';
 
 export interface Network {
@@ -171,6 +171,7 @@ export class Witness {
 
   /** A document is about to be handed out. Leave before join: nobody can route what it no longer has. */
   handedOut(control: SimulatedControl, record: NodeRecord): void {
+    if (!control.holdsLead) return;
     const { document } = record;
     const { gateways, agents } = this.#network();
     this.#drained(record, agents);
@@ -203,6 +204,8 @@ export class Witness {
       if (content.size > 1)
         throw new Error(`the document of ${record.id} has ${[...content.keys()].join()}, ${pool} alone`);
     }
+    // Of a pool that it has left altogether nothing is in flight.
+    for (const pool of POOLS) if (!terms.has(pool)) this.#isolation.delete(`${pool}/${record.id}`);
     for (const pool of content.keys())
       this.#isolation.set(`${pool}/${record.id}`, terms.get(pool)?.split(' ')[1] ?? '');
     const isolates = (pool: string): boolean =>

@@ -183,7 +183,7 @@ async function settle(
 ): Promise<void> {
   const { header, epoch, nowMs, replayed, mirrored } = done;
   await client.query(
-    'update network set epoch = $1, table_version_reserved = greatest(table_version_reserved, $1::bigint * $2::bigint)',
+    'update network set epoch = $1::integer, table_version_reserved = greatest(table_version_reserved, $1::integer::bigint * $2::bigint)',
     [epoch, VERSIONS_AN_EPOCH],
   );
   await client.query('delete from node_documents');
