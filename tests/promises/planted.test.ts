@@ -16,4 +16,6 @@ it.each(Object.entries(PLANTED))('it is found that %s', { timeout: 300_000 }, as
       .catch((error: unknown) => found.push(error));
   }
   expect(found).toHaveLength(1);
+  // What the simulation itself cannot do is no find.
+  expect(String(found[0])).not.toContain('the simulated store');
 });

@@ -31,6 +31,7 @@ export function firstRows(
       public_key: agent.key.publicKey,
       enrolled_at: nowMs,
       last_seen_at: null,
+      told_online: false,
       address: null,
       agent_version: null,
       declaration_serial: 0,

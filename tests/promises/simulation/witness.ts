@@ -190,7 +190,8 @@ export class Witness {
     }
     // A renewed document says what the one before said: it gives nothing, and is not what takes anything away.
     const renewed = before !== undefined && before.tableVersion === document.tableVersion;
-    if (!renewed && control.isSmooth)
+    // One that was stored by a pass that then failed was right when it was issued, and is followed by another at once.
+    if (!renewed && control.isSmooth && document.issuedAtMs === control.clock.nowMs())
       for (const pool of document.content.keys()) isMember(control, record, pool, control.clock.nowMs());
     this.#apart(control, record, document);
   }

@@ -29,6 +29,10 @@ const STATEMENTS: Readonly<Record<string, (tables: Tables, given: Given) => void
       change(tables, 'nodes', String(node), (row) => ({ ...row, last_seen_at: seen[index] })),
     );
   },
+  'update nodes set told_online = not told_online'(tables, [nodes = []]) {
+    for (const node of nodes)
+      change(tables, 'nodes', String(node), (row) => ({ ...row, told_online: row['told_online'] !== true }));
+  },
   // Usage is in no table here.
   'with old as (delete from usage'() {},
 };
