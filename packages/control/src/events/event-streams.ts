@@ -221,8 +221,9 @@ class Stream {
   end(fault: AppError | undefined): void {
     if (this.#isOver) return;
     this.#over();
-    if (fault !== undefined && this.#response.headersSent)
-      this.#response.write(`event: error\ndata: ${JSON.stringify(toEnvelope(fault))}\n\n`);
+    // One that has not begun is answered by whoever opens it.
+    if (!this.#response.headersSent) return;
+    if (fault !== undefined) this.#response.write(`event: error\ndata: ${JSON.stringify(toEnvelope(fault))}\n\n`);
     this.#response.end();
     this.#clock.after(MAX_ENDING_MS, () => {
       if (!this.#response.writableFinished) this.#response.destroy();
