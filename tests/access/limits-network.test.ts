@@ -108,6 +108,21 @@ test('a lower limit is in force at the next request, and its withdrawal too', as
   expect(await chat(network.gateway.url, 'plain', 5_000)).toBe(200);
 });
 
+test('what a dry run would have refused is counted for the owner, and in the metrics', async () => {
+  const limits = { requestsPerMinute: 1_000, total: { tokensPerMinute: 1 } };
+  const overLimit = async (pool: string) =>
+    (await network.admin.call('explainSubcloud', { params: { name: pool } })).overLimit;
+  await apply('plain', { ...limits, dryRun: true });
+  for (let turn = 0; turn < 3; turn += 1) expect(await chat(network.gateway.url, 'plain')).toBe(200);
+  await eventually('three are counted', async () => (await overLimit('plain'))['total tokensPerMinute'] === 3);
+  expect(await overLimit('plain')).toEqual({ 'total tokensPerMinute': 3 });
+  expect(await overLimit('rated'), 'of another pool, whose limits refuse').toEqual({});
+  const page = await (await fetch(`${network.gateway.url}/metrics`)).text();
+  const labels = 'subcloud_pool="plain",scope="total",limit="tokensPerMinute"';
+  expect(page).toContain(`subcloud_dry_run_over_limit_total{${labels}} 3\n`);
+  await apply('plain', {});
+});
+
 test('a day goes on where usage says that it stands, whoever of them was used', async () => {
   const tokensPerDay = 5_000;
   await apply('daily', { tokensPerDay });

@@ -29,6 +29,9 @@ function explainedSubcloud(found: OutputFor<'explainSubcloud'>): string {
     ['members', counts(found.byState)],
     ['reasons against', counts(found.byReason)],
     ['models', counts(found.models)],
+    ...(Object.keys(found.overLimit).length === 0
+      ? []
+      : [['over dry-run limits in 24 h', counts(found.overLimit)] as const]),
   ]);
 }
 

@@ -473,7 +473,7 @@ export const controlRoutes = defineRoutes({
     path: '/api/v1/subclouds/{name}/explain',
     auth: 'credential',
     action: 'subcloud.explain',
-    summary: 'Nodes of the network counted by state and by reason',
+    summary: 'Nodes of the network counted by state and by reason, and requests over limits in dry run',
     params: z.strictObject({ name: z.string().max(63) }),
     status: 200,
     response: z.strictObject({
@@ -483,6 +483,8 @@ export const controlRoutes = defineRoutes({
       byState: z.record(z.string(), z.int()),
       byReason: z.record(z.string(), z.int()),
       models: z.record(z.string(), z.int()),
+      /** Requests of the last 24 hours that a limit in dry run would have refused: `caller requestsPerMinute` -> how many. */
+      overLimit: z.record(z.string(), z.int()),
     }),
     errors: ['client.not_found'],
   },

@@ -54,6 +54,7 @@ export function gatewayMetrics(gauges: () => GatewayGauges): GatewayMetrics {
       const poolLabel = { subcloud_pool: pool ?? '' };
       made.requests.inc({ ...poolLabel, outcome: word(outcome) });
       for (const attempt of attempts) made.attempts.inc({ ...poolLabel, outcome: word(attempt.outcome) });
+      for (const over of record.overLimit ?? []) made.overLimit.inc({ ...poolLabel, ...scopeAndLimit(over) });
       if (record.queuedMs !== undefined) made.queued.observe(poolLabel, record.queuedMs / 1_000);
       const tokens = outputTokens.get(requestId);
       outputTokens.delete(requestId);
@@ -80,6 +81,12 @@ function word(outcome: string): string {
   if (outcome.startsWith('engine ')) return 'engine_refused';
   const colon = outcome.indexOf(':');
   return colon === -1 ? outcome : outcome.slice(0, colon);
+}
+
+/** Of `caller requestsPerMinute`, as the limiter writes it. */
+function scopeAndLimit(over: string): { scope: string; limit: string } {
+  const [scope = '', limit = ''] = over.split(' ');
+  return { scope, limit };
 }
 
 function boundedLabels(): (pool: string, model: string) => { subcloud_pool: string; gen_ai_request_model: string } {
@@ -114,6 +121,7 @@ function instruments(registry: Registry) {
     tokens: new Counter(options('subcloud_tokens_total')),
     requests: new Counter(options('subcloud_requests_total')),
     attempts: new Counter(options('subcloud_attempts_total')),
+    overLimit: new Counter(options('subcloud_dry_run_over_limit_total')),
     active: gauge('subcloud_active_requests'),
     buffered: gauge('subcloud_buffered_bytes'),
     links: gauge('subcloud_links'),

@@ -51,6 +51,11 @@ export const GATEWAY_METRICS = {
     help: 'Tries on nodes, by outcome; more than requests where some were tried again.',
     labels: ['subcloud_pool', 'outcome'],
   },
+  subcloud_dry_run_over_limit_total: {
+    kind: 'counter',
+    help: 'Requests that a limit in dry run would have refused, by whose limit and which; one request may count for several.',
+    labels: ['subcloud_pool', 'scope', 'limit'],
+  },
   subcloud_queue_seconds: {
     kind: 'histogram',
     help: 'How long requests waited for a place, also in vain; only of those that waited.',

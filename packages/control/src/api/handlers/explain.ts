@@ -9,8 +9,12 @@ import { verdictsOf } from '../../membership/verdicts-of.ts';
 import type { Actor } from '../../access/actor.ts';
 import { type ApiContext, type Handlers, iso, isoOrNull } from '../context.ts';
 import { consentOf } from '../../world/answers.ts';
+import { overLimitCounts } from '../../store/over-limit.ts';
 import { factsOf } from '../../world/facts-of.ts';
 import { nodeWarnings, servingModels, subcloudView } from '../views.ts';
+
+/** What limits in dry run would have refused is counted over the last day. */
+const OVER_LIMIT_MS = 86_400_000;
 
 export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> = {
   explainNode(context, { params }, actor) {
@@ -47,7 +51,7 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
     };
   },
 
-  explainSubcloud({ loop, pass, clock }, { params }, actor) {
+  async explainSubcloud({ db, loop, pass, clock }, { params }, actor) {
     const { world } = loop;
     const subcloud = ownedSubcloud(actor, world, params.name);
     const only = new Set([subcloud.id]);
@@ -64,7 +68,10 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
     }
     if (offline > 0) byReason['offline'] = offline;
     const { revision, members, models } = subcloudView(world, pass.table, subcloud);
-    return { subcloud: subcloud.name, revision, considered, byState: members, byReason, models };
+    // A later Subcloud of a name has nothing of an earlier one.
+    const sinceMs = Math.max(clock.nowMs() - OVER_LIMIT_MS, subcloud.createdAtMs);
+    const overLimit = { ...(await overLimitCounts(db, subcloud.name, sinceMs)) };
+    return { subcloud: subcloud.name, revision, considered, byState: members, byReason, models, overLimit };
   },
 };
 
