@@ -133,6 +133,7 @@ const DONE_AGAIN = [
   'member.remove',
   'node.remove',
   'org.remove',
+  'signingKey.rotate',
   'subcloud.delete',
   'token.revoke',
   'token.rotate',

@@ -7,17 +7,19 @@
  * - Node documents do not come back: each agent gets a new one, and serves when it has acknowledged it.
  * - What was withdrawn after the backup is withdrawn again, by the copy of the audit log. Without that copy nobody knows
  *   what was, and the caller must say that it takes that.
+ * - A signing key that was rotated away since, or may have been, is on its way out again from the first start on.
  */
 import { join } from 'node:path';
 import { writeFileDurably } from '@subcloud/kit/files';
 import { withClient } from '@subcloud/kit/postgres/with-client';
 import type pg from 'pg';
+import { withNextKey } from '../keys/next-key-files.ts';
 import { migrate } from '../store/migrate.ts';
 import { type MirroredEntry, entriesAfter } from './audit-mirror.ts';
 import { BackupError, type BackupHeader, backupFile, isKeptFile } from './backup-format.ts';
 import { linesOf, verifyBackup } from './read-backup.ts';
 import { type TableShape, tablesOf } from './tables.ts';
-import { type Replayed, withdrawAgain } from './withdrawals.ts';
+import { KEY_ROTATION, type Replayed, withdrawAgain } from './withdrawals.ts';
 
 const ROWS_AN_INSERT = 500;
 /**
@@ -69,7 +71,9 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   });
   const restored = { header, epoch, rows, ...settled };
   // Last: without these files no control starts on what a restore left half done.
-  for (const { file: name, text } of files) writeFileDurably(join(dataDir, name), text);
+  const isKeyOutdated = mirror === null || settled.withdrawn.some(({ entry }) => entry.action === KEY_ROTATION);
+  for (const { file: name, text } of isKeyOutdated ? withNextKey(files) : files)
+    writeFileDurably(join(dataDir, name), text);
   return restored;
 }
 

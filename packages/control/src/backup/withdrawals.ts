@@ -60,6 +60,9 @@ const ENDINGS: Readonly<Partial<Record<Action, readonly string[]>>> = {
   'binding.decline': [bindingEnds('declined')],
 };
 
+/** The key that was in use at the time of the backup is to go: by the restore itself, since keys are in files. */
+export const KEY_ROTATION: Action = 'signingKey.rotate';
+
 export interface Replayed {
   /** Withdrawn again. */
   readonly withdrawn: readonly MirroredEntry[];
@@ -76,7 +79,7 @@ export async function withdrawAgain(client: pg.ClientBase, entries: readonly Mir
     const { action, subject, outcome, before } = mirrored.entry;
     if (outcome !== 'done') continue;
     if (before === null) made.add(subject);
-    if (await endAgain(client, mirrored)) withdrawn.push(mirrored);
+    if (action === KEY_ROTATION || (await endAgain(client, mirrored))) withdrawn.push(mirrored);
     else if (action === 'member.unban') undone.push(...(await liftAgain(client, mirrored, made)));
     else if (before === null || !made.has(subject) || ENDINGS[action as Action] === undefined) undone.push(mirrored);
   }

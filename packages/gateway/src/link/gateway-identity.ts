@@ -15,6 +15,7 @@ import {
   generateSigningKey,
   importSigningKey,
   openChain,
+  openDocument,
   openSignedByChain,
 } from '@subcloud/kit/signing';
 import type { ControlClient } from '../watch/control-client.ts';
@@ -68,6 +69,13 @@ export function keepCertificate(options: CertificateOptions): CertificateKeeper 
   let underWay = false;
   let stopped = false;
   let failures = 0;
+  /** Whom the newest chain vouches for: it is another one after a rotation, and after a restore an older one. */
+  let vouched: { readonly chain: TrustChain; readonly signers: ReadonlySet<string> } | undefined;
+
+  const isVouchedFor = ({ signer }: SignedDocument, chain: TrustChain): boolean => {
+    if (vouched?.chain !== chain) vouched = { chain, signers: signersOf(chain) };
+    return vouched.signers.has(signer);
+  };
 
   const plan = (delayMs: number): void => {
     timer?.cancel();
@@ -119,6 +127,8 @@ export function keepCertificate(options: CertificateOptions): CertificateKeeper 
     current() {
       const chain = options.chain();
       if (held === undefined || chain === undefined || held.body.notAfter <= options.nowMs()) return undefined;
+      // Agents believe it by this chain alone.
+      if (!isVouchedFor(held.document, chain)) return undefined;
       return { certificate: held.document, chain };
     },
     ask,
@@ -127,4 +137,17 @@ export function keepCertificate(options: CertificateOptions): CertificateKeeper 
       timer?.cancel();
     },
   };
+}
+
+/** Fingerprints of the signing keys. A certificate that does not hold vouches for nobody. */
+function signersOf(chain: TrustChain): ReadonlySet<string> {
+  const signers = new Set<string>();
+  for (const document of chain.signingKeys) {
+    try {
+      signers.add(fingerprintOf(openDocument(document, 'signing-key', chain.networkKey).publicKey));
+    } catch {
+      // Control is trusted for the chain, but a mistake of it ends no gateway.
+    }
+  }
+  return signers;
 }
