@@ -4,7 +4,7 @@
  * enrols again as the same node.
  */
 import { LINK_IDENTITY_NODE, LINK_IDENTITY_PATH, LINK_VERSIONS } from '@subcloud/contract/link';
-import { controlRoutes } from '@subcloud/contract/routes/control';
+import { enrolmentRoutes } from '@subcloud/contract/routes/enrolment';
 import { fingerprintOf, openChain, openSignedByChain, signText } from '@subcloud/kit/signing';
 import type { SigningKey } from '@subcloud/kit/signing';
 import { hashSecret, parseJoinToken } from '@subcloud/kit/secrets';
@@ -60,7 +60,7 @@ export async function enrol(options: EnrolOptions): Promise<NodeState> {
     const { fingerprint } = token;
     const nodeId = LINK_IDENTITY_NODE;
     checkIdentity(identity.body, { side: 'identity', nodeId, agentNonce: nonce, channel, fingerprint, nowMs });
-    const { path, body, response } = controlRoutes.enrol;
+    const { path, body, response } = enrolmentRoutes.enrol;
     const asked: typeof body._output = {
       joinToken: token.secret,
       publicKey: key.publicKey,
@@ -69,7 +69,7 @@ export async function enrol(options: EnrolOptions): Promise<NodeState> {
       agentVersion: AGENT_VERSION,
     };
     const answer = await requestJson(client, { method: 'POST', path, body: asked, ...limits });
-    if (answer.status !== controlRoutes.enrol.status) throw refusal(answer.status, answer.body);
+    if (answer.status !== enrolmentRoutes.enrol.status) throw refusal(answer.status, answer.body);
     const enrolled = response.safeParse(answer.body);
     if (!enrolled.success) throw new LinkError('the answer to the enrolment has another shape');
     const { node, operator, chain, document } = enrolled.data;
