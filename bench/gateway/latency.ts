@@ -54,7 +54,8 @@ export async function measureLatency(options: {
   };
 }
 
-class OpenLoop {
+/** Asks at a fixed rate, whether or not earlier answers have come. */
+export class OpenLoop {
   readonly #port: number;
   readonly #question: Buffer;
   readonly #idle: Connection[] = [];
@@ -156,7 +157,7 @@ class Connection {
   }
 }
 
-function quantiles(timesMs: readonly number[]): Quantiles {
+export function quantiles(timesMs: readonly number[]): Quantiles {
   const sorted = [...timesMs].sort((a, b) => a - b);
   const at = (share: number): number =>
     round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);

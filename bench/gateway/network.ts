@@ -24,6 +24,8 @@ export interface Network {
   readonly plain: { readonly url: string; readonly pid: number };
   /** Its link is TLS; callers come by a plain door. */
   readonly tls: { readonly url: string; readonly pid: number };
+  readonly controlPid: number;
+  readonly postgresDir: string;
   stop(): Promise<void>;
 }
 
@@ -32,16 +34,20 @@ export interface NetworkOptions {
   readonly engines: readonly string[];
   /** For profiles: passed to the node of the plain gateway. */
   readonly gatewayArguments: readonly string[];
+  /** Of the plain gateway. */
+  readonly gatewayEnv?: Readonly<Record<string, string>>;
 }
 
-export async function startNetwork({ folder, engines, gatewayArguments }: NetworkOptions): Promise<Network> {
-  const postgres = await startPostgres({ dataDir: join(folder, 'postgres') });
+export async function startNetwork(options: NetworkOptions): Promise<Network> {
+  const { folder, engines, gatewayArguments, gatewayEnv = {} } = options;
+  const postgresDir = join(folder, 'postgres');
+  const postgres = await startPostgres({ dataDir: postgresDir });
   await ensureDatabase(postgres.connectionString('postgres'), 'subcloud');
   const databaseUrl = postgres.connectionString('subcloud');
   await migrate(databaseUrl);
   const dataDir = join(folder, 'control');
   const quiet = { SUBCLOUD_LOG_LEVEL: 'error' };
-  await start({
+  const control = await start({
     command: process.execPath,
     arguments: [CONTROL],
     env: { ...quiet, SUBCLOUD_DATA_DIR: dataDir, SUBCLOUD_DATABASE_URL: databaseUrl },
@@ -62,7 +68,7 @@ export async function startNetwork({ folder, engines, gatewayArguments }: Networ
       },
       ready: 'first line',
     });
-  const plain = await startGateway('plain', {}, gatewayArguments);
+  const plain = await startGateway('plain', gatewayEnv, gatewayArguments);
   const doorPort = await freePort();
   const tls = await startGateway('tls', { ...tlsFiles(folder), BENCH_DOOR_PORT: String(doorPort) });
   await Promise.all([plain, tls].map(isReady));
@@ -72,6 +78,8 @@ export async function startNetwork({ folder, engines, gatewayArguments }: Networ
     key: credentials.apiKey,
     plain: { url: urlOf(plain), pid: plain.pid },
     tls: { url: `http://127.0.0.1:${doorPort}`, pid: tls.pid },
+    controlPid: control.pid,
+    postgresDir,
     stop: () => postgres.stop(),
   };
 }
