@@ -177,8 +177,7 @@ const lift: Draw = (grounds, world) => {
   };
 };
 
-const join: Draw = (grounds, world) => {
-  const { network, clients, chance } = grounds;
+const join: Draw = ({ network, clients, chance }, world) => {
   const user = chance.of(USERS);
   const group = chance.of([...ORGS, ...TEAMS]);
   const groups = world.members.get(user) ?? [];
@@ -186,20 +185,18 @@ const join: Draw = (grounds, world) => {
   if (groups.includes(group) || isOutlaw(world, user)) return undefined;
   if (team !== undefined && !groups.includes(`org:${org}`)) return undefined;
   const client = speaking(world, clients, user);
+  if (client === undefined) return undefined;
   const member = user.slice('user:'.length);
   const after = { ...world, members: new Map([...world.members, [user, [...groups, group]]]) };
   return {
     word: `${user} joins ${group}`,
     after,
     make: async () => {
+      const role = 'member' as const;
       if (team !== undefined)
-        await network.admin.call('setTeamMember', { params: { org, team, member }, body: { role: 'member' } });
-      else {
-        const body = { group, principal: user, role: 'member' as const };
-        const { id } = await network.admin.call('createInvitation', { body });
-        await client?.call('acceptInvitation', { params: { id }, body: {} });
-      }
-      return inForce(grounds, after);
+        return complete(await network.admin.call('setTeamMember', { params: { org, team, member }, body: { role } }));
+      const { id } = await network.admin.call('createInvitation', { body: { group, principal: user, role } });
+      return complete(await client.call('acceptInvitation', { params: { id }, body: {} }));
     },
   };
 };

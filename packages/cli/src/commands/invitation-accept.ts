@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
+import { withdrawalText } from '../withdrawal.ts';
 
 export function addInvitationAccept(parent: Command, cli: Cli): void {
   networkLeaf(parent, 'accept <id>', 'accept an invitation')
@@ -7,9 +8,8 @@ export function addInvitationAccept(parent: Command, cli: Cli): void {
     .action(
       cli.clientAction<{ readonly invitationToken?: string }>(async ({ client, output, options }, id: string) => {
         const body = options.invitationToken === undefined ? {} : { token: options.invitationToken };
-        output.result(
-          await client.call('acceptInvitation', { params: { id }, body }),
-          ({ group, role }) => `You are in ${group ?? 'the network'}${role === null ? '' : ` as ${role}`}.`,
+        output.result(await client.call('acceptInvitation', { params: { id }, body }), ({ group, role, withdrawal }) =>
+          withdrawalText(`You are in ${group ?? 'the network'}${role === null ? '' : ` as ${role}`}`, withdrawal),
         );
       }),
     );

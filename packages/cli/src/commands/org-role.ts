@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
 import { ROLES, accountId, oneOf, orgId } from '../group-id.ts';
+import { withdrawalText } from '../withdrawal.ts';
 
 export function addOrgRole(parent: Command, cli: Cli): void {
   networkLeaf(parent, 'role <org> <account> <role>', `give a member another role: ${ROLES.join(', ')}`).action(
@@ -9,7 +10,9 @@ export function addOrgRole(parent: Command, cli: Cli): void {
         params: { org: orgId(org), member: accountId(account) },
         body: { role: oneOf(role, ROLES, 'role') },
       };
-      output.result(await client.call('setOrgMember', input), (member) => `${member.principal} is ${member.role}.`);
+      output.result(await client.call('setOrgMember', input), ({ principal, role: now, withdrawal }) =>
+        withdrawalText(`${principal} is ${now}`, withdrawal),
+      );
     }),
   );
 }

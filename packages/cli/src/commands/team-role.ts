@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
 import { ROLES, accountId, oneOf, teamId } from '../group-id.ts';
+import { withdrawalText } from '../withdrawal.ts';
 
 export function addTeamRole(parent: Command, cli: Cli): void {
   networkLeaf(
@@ -13,7 +14,9 @@ export function addTeamRole(parent: Command, cli: Cli): void {
         params: { ...teamId(name), member: accountId(account) },
         body: { role: oneOf(role, ROLES, 'role') },
       };
-      output.result(await client.call('setTeamMember', input), (member) => `${member.principal} is ${member.role}.`);
+      output.result(await client.call('setTeamMember', input), ({ principal, role: now, withdrawal }) =>
+        withdrawalText(`${principal} is ${now}`, withdrawal),
+      );
     }),
   );
 }

@@ -60,6 +60,8 @@ const transferShape = z.strictObject({
   state: z.enum(['offered', 'done']),
 });
 const changed = z.strictObject({ withdrawal });
+/** A group that somebody joins may be bound or banned: what it may no longer call is withdrawn as by leaving. */
+const joinedShape = groupMemberShape.extend({ withdrawal });
 
 export const peopleRoutes = defineRoutes({
   createOrg: {
@@ -116,7 +118,7 @@ export const peopleRoutes = defineRoutes({
     params: byOrg.extend({ member: bareId }),
     body: z.strictObject({ role: memberRole }),
     status: 200,
-    response: groupMemberShape,
+    response: joinedShape,
     errors: ['client.not_found', 'client.conflict'],
   },
   removeOrgMember: {
@@ -187,7 +189,7 @@ export const peopleRoutes = defineRoutes({
     params: byTeam.extend({ member: bareId }),
     body: z.strictObject({ role: memberRole }),
     status: 200,
-    response: groupMemberShape,
+    response: joinedShape,
     errors: ['client.not_found', 'client.conflict'],
   },
   removeTeamMember: {
@@ -266,7 +268,7 @@ export const peopleRoutes = defineRoutes({
     params: byId,
     body: z.strictObject({ token: z.string().max(256).optional() }),
     status: 200,
-    response: invitationShape,
+    response: invitationShape.extend({ withdrawal }),
     errors: ['client.not_found'],
   },
   declineInvitation: {

@@ -67,7 +67,7 @@ export type Handlers = { readonly [Name in keyof ControlRoutes]: Handler<Name> }
 const WITHDRAWAL_WAIT_MS = 5_000;
 
 /** Waits until no gateway routes by the old rule, or says which still may. */
-export function withdrawn(context: ApiContext, tableVersion: number): Promise<Withdrawal> {
+export function withdrawn(context: Pick<ApiContext, 'leases'>, tableVersion: number): Promise<Withdrawal> {
   return context.leases.wait(tableVersion, WITHDRAWAL_WAIT_MS);
 }
 

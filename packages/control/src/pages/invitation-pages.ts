@@ -5,6 +5,7 @@ import type { PrincipalId } from '@subcloud/policy/principal';
 import type { Context, Hono } from 'hono';
 import type * as z from 'zod';
 import { INVITATION_PATH, type InvitationRow, acceptance, invitationByToken } from '../api/handlers/invitations.ts';
+import { withdrawn } from '../api/context.ts';
 import { idFrom } from '../api/handlers/accounts.ts';
 import { insertAccount } from '../identity/accounts.ts';
 import { hashPassword } from '../identity/passwords.ts';
@@ -55,17 +56,19 @@ ${accountFields(loop.world, row)}
     if (form.get('step') === 'accept') {
       if (session === undefined) throw new AppError('client.unauthenticated');
       const actor = { ...asAccount(session.principal), action: 'invitation.answer' } as const;
-      await tools.writing(actor, 'invitation.answer').change(async (tx) => {
+      const { tableVersion } = await tools.writing(actor, 'invitation.answer').change(async (tx) => {
         const open = await invitationByToken(tx, token, clock.nowMs());
         if (open === undefined) throw new AppError('client.not_found');
         return acceptance(tools, tx, actor, open);
       });
+      // As by the route for it; where some gateway has not confirmed, the page has nobody to tell.
+      await withdrawn(tools, tableVersion);
       return c.redirect('/account', 303);
     }
     const wanted = accountOf(loop.world, row, form);
     const passwordHash = await hashPassword(field(passwordText, form, 'password'));
     const actor = { ...asAccount(wanted.principal), action: 'invitation.answer' } as const;
-    await tools.writing(actor, 'invitation.answer').change(async (tx) => {
+    const { tableVersion } = await tools.writing(actor, 'invitation.answer').change(async (tx) => {
       const nowMs = clock.nowMs();
       const open = await invitationByToken(tx, token, nowMs);
       if (open === undefined) throw new AppError('client.not_found');
@@ -86,6 +89,7 @@ ${accountFields(loop.world, row)}
         },
       };
     });
+    await withdrawn(tools, tableVersion);
     await signIn(c, tools, wanted.principal, 'invitation');
     return c.redirect('/account', 303);
   });

@@ -22,7 +22,7 @@ import { invitationPages } from './invitation-pages.ts';
 import { oidcPages } from './oidc-pages.ts';
 import { signInPages } from './sign-in-pages.ts';
 
-export interface PageContext extends Pick<ApiContext, 'identity' | 'clock' | 'pass'> {
+export interface PageContext extends Pick<ApiContext, 'identity' | 'clock' | 'pass' | 'leases'> {
   readonly db: Database;
   readonly loop: Loop;
   readonly log: Log;

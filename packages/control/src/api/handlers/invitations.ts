@@ -16,7 +16,7 @@ import type { Schema } from '../../store/schema.ts';
 import type { Transaction } from '../../loop.ts';
 import { insertEvents } from '../../store/events.ts';
 import type { MemberRole, NetworkRole } from '../../world/people.ts';
-import { type ApiContext, type Handlers, iso, page } from '../context.ts';
+import { type ApiContext, type Handlers, iso, page, withdrawn } from '../context.ts';
 import { changeMember, groupNotFound, knownGroup, requireGovern } from '../groups.ts';
 import { requireKnown } from './principals.ts';
 
@@ -99,14 +99,15 @@ export const invitationHandlers: Pick<Handlers, Names> = {
 
   async acceptInvitation(context, { params, body }, actor) {
     const { loop, clock } = context;
-    const { result } = await loop.change(async (tx) => {
+    const { result, tableVersion } = await loop.change(async (tx) => {
       const row = await openInvitation(tx, params.id, clock.nowMs());
       const held = row !== undefined && body.token !== undefined && sameHash(hashSecret(body.token), row.token_hash);
       if (row === undefined || actor.kind !== 'principal' || !(held || isTo(loop.world, actor, row)))
         throw invitationNotFound(params.id);
       return acceptance(context, tx, actor, row);
     });
-    return invitationView(result, clock.nowMs());
+    // Its group may be bound or banned, which takes rights from who joins it.
+    return { ...invitationView(result, clock.nowMs()), withdrawal: await withdrawn(context, tableVersion) };
   },
 
   async declineInvitation({ loop, clock }, { params }, actor) {

@@ -8,7 +8,7 @@ import type { Transaction } from '../../loop.ts';
 import { requireRoom } from '../../quotas/quotas.ts';
 import { insertEvents } from '../../store/events.ts';
 import { type MemberRole, groupRecord, setMember } from '../../world/people.ts';
-import { type Handlers, page, withdrawn } from '../context.ts';
+import { type ApiContext, type Handlers, page, withdrawn } from '../context.ts';
 import {
   changeMember,
   groupNotFound,
@@ -89,7 +89,7 @@ export const orgHandlers: Pick<Handlers, Names> = {
   async setOrgMember(context, { params, body }, actor) {
     const { loop } = context;
     const principal: PrincipalId = `user:${params.member}`;
-    await loop.change(async (tx) => {
+    const { tableVersion } = await loop.change(async (tx) => {
       const group = knownGroup(actor, loop.world, `org:${params.org}`);
       const isMember = group.members.has(principal);
       if (!isMember && !mayForPrincipal(loop.world, actor, group.id, 'org.assign'))
@@ -99,7 +99,7 @@ export const orgHandlers: Pick<Handlers, Names> = {
       if (body.role !== 'owner') requireOwnerLeft(group, principal);
       return changeMember(context, tx, actor, group, principal, body.role);
     });
-    return memberView(loop.world, principal, body.role);
+    return joined(context, memberView(loop.world, principal, body.role), tableVersion);
   },
 
   async removeOrgMember(context, { params }, actor) {
@@ -160,7 +160,7 @@ export const orgHandlers: Pick<Handlers, Names> = {
   async setTeamMember(context, { params, body }, actor) {
     const { loop } = context;
     const principal: PrincipalId = `user:${params.member}`;
-    await loop.change((tx) => {
+    const { tableVersion } = await loop.change((tx) => {
       const team = knownGroup(actor, loop.world, `team:${params.org}/${params.team}`);
       const organisation = groupRecord(loop.world.people, `org:${params.org}`);
       // Who is in the organisation has agreed to be; a team asks nobody from outside.
@@ -168,7 +168,7 @@ export const orgHandlers: Pick<Handlers, Names> = {
       requireGovern(loop.world, actor, team, principal, body.role);
       return changeMember(context, tx, actor, team, principal, body.role);
     });
-    return memberView(loop.world, principal, body.role);
+    return joined(context, memberView(loop.world, principal, body.role), tableVersion);
   },
 
   async removeTeamMember(context, { params }, actor) {
@@ -230,6 +230,11 @@ export const orgHandlers: Pick<Handlers, Names> = {
     return memberView(loop.world, principal, body.role satisfies MemberRole);
   },
 };
+
+/** In force when it is answered, as leaving is: a group that is bound or banned takes rights from who joins it. */
+async function joined(context: ApiContext, member: ReturnType<typeof memberView>, tableVersion: number) {
+  return { ...member, withdrawal: await withdrawn(context, tableVersion) };
+}
 
 /** Throws client.conflict for an id that is taken. */
 export async function insertPrincipal(tx: Transaction, id: PrincipalId, nowMs: number): Promise<void> {
