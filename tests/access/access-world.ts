@@ -22,6 +22,8 @@ export interface AccessWorld {
   readonly pools: ReadonlyMap<PoolName, NaivePool>;
   /** Requests a minute of each caller; undefined: as many as it likes. */
   readonly limits: ReadonlyMap<PoolName, number>;
+  /** Pools that had FEW once: a bucket that is empty when its limit is raised begins to fill with the next call. */
+  readonly runOut: ReadonlySet<PoolName>;
   readonly accepted: ReadonlyMap<string, PoolName>;
   readonly members: ReadonlyMap<string, readonly string[]>;
   readonly credentials: readonly Credential[];
@@ -67,7 +69,8 @@ export function answersOf(world: AccessWorld, at: number, name: string | undefin
   const answer = naiveAccess(network, { credential, name, address: '127.0.0.1' });
   if (world.empty.has(answer)) return ['routing.no_eligible_node'];
   const limit = world.limits.get(answer as PoolName);
-  return limit === FEW ? [answer, 'policy.limit_exceeded'] : [answer];
+  const mayRefuse = limit === FEW || (limit !== undefined && world.runOut.has(answer as PoolName));
+  return mayRefuse ? [answer, 'policy.limit_exceeded'] : [answer];
 }
 
 /** What a call may name; `no name`: none. */

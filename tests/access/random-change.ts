@@ -88,7 +88,11 @@ const limits: Draw = ({ network, chance }, world) => {
   else changed.set(pool.name as PoolName, limit);
   return {
     word: `${limit ?? 'no'} requests a minute in ${pool.name}`,
-    after: { ...world, limits: changed },
+    after: {
+      ...world,
+      limits: changed,
+      runOut: limit === FEW ? new Set([...world.runOut, pool.name as PoolName]) : world.runOut,
+    },
     make: async () => applyPool(network, pool, limit).then(() => undefined),
   };
 };
@@ -238,18 +242,21 @@ const clear: Draw = ({ network, node, chance }, world) => {
   };
 };
 
-const fill: Draw = ({ network, node }, world) => {
+const fill: Draw = (grounds, world) => {
+  const { network, node } = grounds;
   const [name] = world.empty;
   if (name === undefined) return undefined;
+  const after = { ...world, empty: new Set<string>() };
   return {
     word: `the node comes back to ${name}`,
-    after: { ...world, empty: new Set() },
+    after,
     make: async () => {
       const { items } = await network.admin.call('listBans', { params: { name }, query: { limit: 100 } });
       for (const { id, kind } of items)
         if (kind !== 'account') await network.admin.call('liftBan', { params: { name, id } });
       await network.serving(name, node);
-      return undefined;
+      // Control has it in the table, and the gateway hears of that later.
+      return inForce(grounds, after);
     },
   };
 };

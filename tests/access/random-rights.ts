@@ -144,6 +144,7 @@ async function settle(
   const first = {
     pools,
     limits: new Map(),
+    runOut: new Set<PoolName>(),
     accepted: new Map(),
     members,
     credentials,
