@@ -22,6 +22,7 @@ import {
   linkTranscript,
 } from '@subcloud/contract/link';
 import { RECEIPT_SALT_HEADER, type ServingBatch } from '@subcloud/contract/receipts';
+import { dropBuffered, joinBuffered } from '@subcloud/kit/buffered-bytes';
 import { DocumentError, signText } from '@subcloud/kit/signing';
 import { AGENT_VERSION } from '../version.ts';
 import { type HelloExpectation, type KnownGateway, checkGatewayHello, newNonce } from './gateway-hello.ts';
@@ -134,6 +135,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
   const { promise: ended, resolve: endWith } = Promise.withResolvers<LinkError>();
   const drop = (why: LinkError): void => {
     endWith(why);
+    dropBuffered(socket);
     session.destroy();
   };
   const heard = (): void => {
@@ -233,6 +235,7 @@ function serveLink(socket: Socket, handshake: Handshake, context: LinkContext, r
       endWith(new LinkError('stopped'));
       report?.end();
       // Closed first, so that the destruction says GOAWAY and FIN; a gateway that does not answer is not waited for.
+      dropBuffered(socket);
       session.close();
       session.destroy();
       const force = clock.after(CLOSE_TIMEOUT_MS, () => socket.destroy());
@@ -265,6 +268,7 @@ function sayLoad(report: ReportStream, context: LinkContext): void {
 }
 
 function openSession(socket: Socket): ServerHttp2Session {
+  joinBuffered(socket);
   const session = performServerHandshake(socket, {
     settings: {
       enablePush: false,
@@ -278,7 +282,8 @@ function openSession(socket: Socket): ServerHttp2Session {
     maxOutstandingPings: 4,
     ...UNLIMITED_RESETS,
   });
-  session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  if (session.destroyed) dropBuffered(socket);
+  else session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   return session;
 }
 

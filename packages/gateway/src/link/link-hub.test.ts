@@ -279,6 +279,30 @@ test('no bytes after the upgrade bring the gateway down', async () => {
   expect(node.requests).toHaveLength(1);
 });
 
+test('links that are refused at once, with bytes after the upgrade, do not bring the gateway down', async () => {
+  await using t = await startTestGateway();
+  const { hostname, port, host } = new URL(t.gateway.url);
+  const lines = [
+    'GET /link HTTP/1.1',
+    `host: ${host}`,
+    'connection: Upgrade',
+    'upgrade: subcloud-link',
+    `${LINK_HEADERS.version}: 1`,
+    `${LINK_HEADERS.node}: nod_x`,
+    `${LINK_HEADERS.agentNonce}: ${'n'.repeat(43)}`,
+  ];
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  // More from one address than may be in a handshake at once; none says hello.
+  const sockets = Array.from({ length: 80 }, () => connect(Number(port), hostname));
+  const ended = sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve).on('error', () => {})));
+  for (const socket of sockets)
+    socket.resume().write(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), settings]));
+  await Promise.race(ended);
+  for (const socket of sockets) socket.destroy();
+  await Promise.all(ended);
+  expect((await fetch(`${t.gateway.url}/healthz`)).status).toBe(200);
+});
+
 test('a chain with a new signing key, before a document that this key signed', async () => {
   await using t = await startTestGateway();
   const node = await t.node({});

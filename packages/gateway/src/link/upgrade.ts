@@ -19,6 +19,7 @@ import {
   LINK_VERSIONS,
   type LinkTranscript,
 } from '@subcloud/contract/link';
+import { dropBuffered, joinBuffered } from '@subcloud/kit/buffered-bytes';
 import { commonVersion, versionFault, versionRange } from '@subcloud/contract/versions';
 import { nodeAddress } from '../front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './gateway-identity.ts';
@@ -65,10 +66,18 @@ export function acceptUpgrade(request: IncomingMessage, socket: Socket, head: Bu
     const failed = failure !== null && failure !== undefined;
     if (failed || socket.destroyed || !socket.writable || !socket.readable) return void socket.destroy();
     if (head.byteLength > 0) socket.unshift(head);
+    joinBuffered(socket);
     const session = openSession(socket);
     // A session whose socket ended between write and callback is born destroyed.
-    if (session.destroyed) return void socket.destroy();
-    options.onSession({ session, socket, address, transcript });
+    if (session.destroyed) {
+      dropBuffered(socket);
+      return void socket.destroy();
+    }
+    // Whoever hears of it may refuse it at once: only after it has been handed what the socket held.
+    process.nextTick(() => {
+      if (session.destroyed) socket.destroy();
+      else options.onSession({ session, socket, address, transcript });
+    });
   });
 }
 
