@@ -117,15 +117,26 @@ function makeShim(): string | undefined {
   return built;
 }
 
+/** A worker of PostgreSQL may have ended since it was listed. */
+function tell(pids: readonly number[], signal: 'SIGSTOP' | 'SIGCONT'): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It is gone.
+    }
+  }
+}
+
 function signals(pids: () => readonly number[]): { begin(): void; end(): void } {
   let stopped: readonly number[] = [];
   return {
     begin() {
       stopped = pids();
-      for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+      tell(stopped, 'SIGSTOP');
     },
     end() {
-      for (const pid of stopped) process.kill(pid, 'SIGCONT');
+      tell(stopped, 'SIGCONT');
     },
   };
 }

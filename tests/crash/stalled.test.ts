@@ -15,6 +15,17 @@ import { startServiceAgent, startUp } from './processes.ts';
 
 const REQUESTS = 40;
 
+/** A worker of PostgreSQL may have ended since it was listed; the others must be told all the same. */
+function tell(pids: readonly number[], signal: 'SIGSTOP' | 'SIGCONT'): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It is gone.
+    }
+  }
+}
+
 /** The process and all below it. */
 function withChildren(pid: number): number[] {
   const children = readdirSync('/proc').filter((entry) => {
@@ -64,11 +75,11 @@ test('while control and PostgreSQL stand still, requests inside the lease are se
 
     const databaseUrl = up.databaseUrl();
     stopped.push(up.pidOf('control/src/main'), ...withChildren(up.pidOf('postgres')));
-    for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+    tell(stopped, 'SIGSTOP');
     const statuses: number[] = [];
     for (let index = 0; index < REQUESTS; index += 1) statuses.push(await chat(index));
     expect(statuses).toEqual(statuses.map(() => 200));
-    for (const pid of stopped.splice(0)) process.kill(pid, 'SIGCONT');
+    tell(stopped.splice(0), 'SIGCONT');
 
     const client = new pg.Client({ connectionString: databaseUrl });
     await client.connect();
@@ -90,7 +101,7 @@ test('while control and PostgreSQL stand still, requests inside the lease are se
     }
     await admin.close();
   } finally {
-    for (const pid of stopped) process.kill(pid, 'SIGCONT');
+    tell(stopped, 'SIGCONT');
     rmSync(folder, { recursive: true, force: true });
   }
 }, 180_000);
