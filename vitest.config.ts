@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
+const seedsPath = fileURLToPath(new URL('./packages/testkit/src/vitest-property-seeds.ts', import.meta.url));
 const globalSetupPath = fileURLToPath(new URL('./packages/testkit/src/vitest-global-setup.ts', import.meta.url));
 
 /** Every test of the repository in one run, so that one closing line counts them all. */
@@ -23,6 +24,7 @@ export default defineConfig({
     // A forgotten `.only` would turn the whole gate green.
     allowOnly: false,
     reporters: ['default', './tools/closing-line-reporter.ts'],
+    setupFiles: [seedsPath],
     globalSetup: existsSync(globalSetupPath) ? [globalSetupPath] : [],
   },
 });

@@ -156,7 +156,7 @@ class ShareFleet {
       .sort();
   }
 
-  /** By the words of the manifest: held by auto-join, by a Subcloud that isolates. */
+  /** By the words of the manifest: held by auto-join, by a Subcloud that isolates. What was never agreed to is not held. */
   counted(): readonly string[] {
     const held = [...this.world.nodes.values()].filter(({ operator, consent: word, memberships }) =>
       ['sub_0', 'sub_1'].some((id) => {
@@ -165,6 +165,7 @@ class ShareFleet {
         if (record?.isolation !== 'isolate' || membership === undefined || membership.activeSinceMs === null)
           return false;
         if (!['active', 'suspended', 'draining'].includes(membership.state)) return false;
+        if (membership.reason === 'isolation not agreed') return false;
         const named = word?.join.includes(record.name) === true && word.isolation === 'isolate';
         return operator !== 'org:acme' && !named;
       }),
