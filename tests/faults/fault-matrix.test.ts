@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { controllableClock } from '@subcloud/testkit/controllable-clock';
@@ -114,6 +115,69 @@ describe('what is no single answer', () => {
       );
     }
     expect(seen(await reply)).toEqual({ status: 504, end: 'upstream.timeout' });
+  });
+
+  test('silence in the middle of an answer: the error event after the time that the pool says, and a failure of its engine', async () => {
+    using clock = controllableClock();
+    const { t, outsider } = await network(clock);
+    await using _ = t;
+    await t.publish([poolRow('global', { routing: { stallTimeoutMs: 6_000 } })]);
+    const node = await t.node({ handler: begins });
+    for (let count = 0; count < 5; count += 1) {
+      const answer = await t.open(STREAM).answer;
+      await once(answer, 'readable');
+      const reply = readReply(answer);
+      clock.advance(6_500);
+      node.say({ type: 'heartbeat', inFlight: 1 });
+      expect(seen(await reply)).toEqual({ status: 200, end: 'error event upstream.timeout' });
+    }
+    node.handler = answers();
+    expect(seen(await t.call(STREAM))).toEqual({ status: 200, end: 'whole' });
+    await settles(t, [node], outsider, 6, 6);
+    expect(t.control.usage.map(({ status }) => status)).toEqual([504, 504, 504, 504, 504, 200]);
+    expect(['spared', 'trial']).toContain(t.control.decisions.at(-1)?.attempts[0]?.by);
+  });
+
+  test('a caller that reads nothing: its connection ends, the node is told to stop, and is none the worse', async () => {
+    using clock = controllableClock();
+    const { t, outsider } = await network(clock);
+    await using _ = t;
+    const piece = event({ choices: [{ index: 0, delta: { content: 'x'.repeat(60_000) } }] });
+    let stopped = 0;
+    let written = 0;
+    let seenWritten = -1;
+    const standsStill = (): boolean => written === seenWritten || ((seenWritten = written), false);
+    const node = await t.node({
+      handler(stream) {
+        stream.on('close', () => (stopped += 1));
+        stream.respond({ ':status': 200, 'content-type': 'text/event-stream' });
+        const push = (): void => {
+          written += 1;
+          if (!stream.destroyed) stream.write(piece, push);
+        };
+        push();
+      },
+    });
+    for (let count = 1; count <= 5; count += 1) {
+      const answer = await t.open(STREAM).answer;
+      answer.on('error', () => {});
+      await eventually('all that there is between is full', standsStill);
+      // By steps that no link dies of.
+      for (let ahead = 0; ahead < 26 && stopped < count; ahead += 1) {
+        clock.advance(10_000);
+        node.say({ type: 'heartbeat', inFlight: 1 });
+        await new Promise<void>((resolve, reject) =>
+          node.session.ping((error) => (error === null ? resolve() : reject(error))),
+        );
+      }
+      await eventually('the node is told', () => stopped === count);
+      answer.destroy();
+    }
+    node.handler = answers();
+    expect(seen(await t.call(STREAM))).toEqual({ status: 200, end: 'whole' });
+    await settles(t, [node], outsider, 6, 6);
+    expect(t.control.usage.map(({ status }) => status)).toEqual([499, 499, 499, 499, 499, 200]);
+    expect(['spared', 'trial']).not.toContain(t.control.decisions.at(-1)?.attempts[0]?.by);
   });
 
   test('a link that is cut in the middle and closed by nobody: the error event once three heartbeats are missed', async () => {

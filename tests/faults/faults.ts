@@ -156,8 +156,20 @@ export const FURTHER: readonly { readonly fault: string; readonly caller: string
     cost: 'a failure of the engine',
   },
   {
+    fault: 'silence in the middle of an answer (after its first token), its link alive',
+    caller:
+      'after `routing.stallTimeout` (60 s) the error event `upstream.timeout`; with `midstream: continue` another node goes on',
+    cost: 'a failure of the engine',
+  },
+  {
+    fault: 'a caller that reads nothing for four minutes',
+    caller: 'its connection ends; the node is told to stop',
+    cost: 'nothing',
+  },
+  {
     fault: 'a link that is cut in the middle and closed by nobody',
-    caller: 'the error event `upstream.interrupted` once three heartbeats are missed',
+    caller:
+      'the error event `upstream.interrupted` once three heartbeats are missed; with `midstream: continue` another node goes on',
     cost: 'out at once; it comes back by dialling anew',
   },
   {

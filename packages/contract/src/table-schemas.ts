@@ -41,6 +41,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
         objective: z.enum(['latency', 'affinity']).optional(),
         retries: z.int().min(0).max(5).optional(),
         midstream: z.literal('continue').optional(),
+        stallTimeoutMs: z.int().positive().max(600_000).optional(),
         queue: z.strictObject({ max: z.int().positive().max(10_000), timeoutMs: z.int().positive() }).optional(),
       })
       .optional(),

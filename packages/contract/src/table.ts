@@ -4,7 +4,7 @@
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
  * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
- * besides text; queue and reserve of a pool, share of a member; internal APIs of a pool.
+ * besides text; queue, reserve and `stallTimeoutMs` of a pool, share of a member; internal APIs of a pool.
  */
 import type { DeclaredApi } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
@@ -62,6 +62,9 @@ export interface PoolRow {
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
+/** nginx waits as long between two reads of an answer (`proxy_read_timeout`). */
+export const DEFAULT_STALL_MS = 60_000;
+
 export interface PoolRouting {
   /** `affinity`: requests that begin alike go to the same node while it is not loaded more than others. */
   readonly objective?: 'latency' | 'affinity' | undefined;
@@ -69,6 +72,8 @@ export interface PoolRouting {
   readonly retries?: number | undefined;
   /** `continue`: a stream that breaks goes on at another node where it can. Default: it ends with an error event. */
   readonly midstream?: 'continue' | undefined;
+  /** Longest silence of a node between its answer's first token and its end; default: DEFAULT_STALL_MS. */
+  readonly stallTimeoutMs?: number | undefined;
   /** Where requests wait while all its nodes have as many as they take; default: they do not wait. */
   readonly queue?: { readonly max: number; readonly timeoutMs: number } | undefined;
 }

@@ -200,12 +200,13 @@ function stagePool(
 }
 
 /** What a gateway does by it. */
-function poolRouting({ objective, retries, midstream, queue }: RoutingClause): PoolRouting {
+function poolRouting({ objective, retries, midstream, stallTimeout, queue }: RoutingClause): PoolRouting {
   return {
     ...(objective === undefined ? {} : { objective }),
     ...(retries === undefined ? {} : { retries }),
     ...(queue === undefined ? {} : { queue: { max: queue.max, timeoutMs: durationMs(queue.timeout) } }),
     ...(midstream === 'continue' ? { midstream } : {}),
+    ...(stallTimeout === undefined ? {} : { stallTimeoutMs: durationMs(stallTimeout) }),
   };
 }
 

@@ -99,6 +99,8 @@ const ROUTING: Words = {
   retries: 'Further nodes that are tried before an answer has begun, at most 5. Default: 2.',
   midstream:
     'continue: a stream whose node dies goes on at another one, where engines can; fail: it ends with an error event. Default: fail.',
+  stallTimeout:
+    'The longest that a node may be silent in the middle of an answer, from 1s to 10m; then midstream holds as for one that died. Default: 60s.',
   queue: {
     '': 'Where requests wait, in turns fair to each caller, while all nodes have as many as they take. Without it they do not wait.',
     max: 'Requests that wait at the same time, at most 10000. Default: 256.',

@@ -160,6 +160,10 @@ export const routingClause = z.strictObject({
   objective: z.enum(['latency', 'affinity']).optional(),
   retries: z.int().min(0).max(5).optional(),
   midstream: z.enum(['continue', 'fail']).optional(),
+  /** Longest silence of a node in the middle of an answer. Absent: a minute. */
+  stallTimeout: durationText
+    .refine((text) => durationMs(text) >= 1_000 && durationMs(text) <= 600_000, 'must be from 1s to 10m')
+    .optional(),
   /** Where requests wait while all nodes have as many as they take. Absent: they do not wait. */
   queue: z
     .strictObject({

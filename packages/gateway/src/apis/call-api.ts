@@ -57,7 +57,6 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     }
     const cut = new Cancellation();
     active.dispatched = { pool: call.pool, node: call.node, cut };
-    active.timeout = () => new AppError('upstream.timeout');
     const givePlace = call.takePlace();
     let settled = false;
     let status = 0;
@@ -66,6 +65,8 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     let bodyBytes = 0;
     const progress = (): void => {
       active.deadlineMs = clock.monotonicMs() + IDLE_TIMEOUT_MS;
+      const bodyIsDue = hasBody && !request.complete && !request.isPaused();
+      active.waitsFor = stream.isPaused() ? 'the caller to read' : bodyIsDue ? 'the body' : 'a node';
     };
     const settle = (outcome: ApiOutcome): void => {
       if (settled) return;
@@ -90,15 +91,23 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
       progress();
       bodyBytes += chunk.byteLength;
       if (bodyBytes > MAX_BODY_BYTES) return stop(tooLarge());
-      if (!stream.write(chunk)) request.pause();
+      if (stream.write(chunk)) return;
+      request.pause();
+      progress();
     };
-    const onBodyEnd = (): void => void stream.end();
+    const onBodyEnd = (): void => {
+      progress();
+      stream.end();
+    };
     const broke = (): void =>
       fail(new AppError(status === 0 ? 'upstream.failed' : 'upstream.interrupted'), brokenBy(link));
     progress();
     active.cancellation.listen(stop);
     cut.listen(stop);
-    stream.on('drain', () => request.resume());
+    stream.on('drain', () => {
+      request.resume();
+      progress();
+    });
     stream.on('response', (head) => {
       link.guard.usefulBytes += HEAD_BYTES;
       progress();
@@ -112,7 +121,11 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
         progress();
         if (settled || response.write(chunk)) return;
         stream.pause();
-        response.once('drain', () => stream.resume());
+        progress();
+        response.once('drain', () => {
+          stream.resume();
+          progress();
+        });
       });
     });
     stream.on('end', () => {

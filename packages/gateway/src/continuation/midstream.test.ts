@@ -1,8 +1,11 @@
 /** `midstream: continue` over real links: where a broken stream goes on, where it must not, and what is written of it. */
+import { once } from 'node:events';
 import type { ServerHttp2Stream } from 'node:http2';
 import { LINK_CANNOT_CONTINUE, LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
+import { controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
-import type { NodeHandler } from '@subcloud/testkit/peer-node';
+import { type NodeHandler, startPeerNode } from '@subcloud/testkit/peer-node';
+import { startTcpProxy } from '@subcloud/testkit/tcp-proxy';
 import {
   MODEL,
   type Reply,
@@ -11,6 +14,7 @@ import {
   event,
   memberRow,
   poolRow,
+  readReply,
   sendJson,
   startTestGateway,
 } from '@subcloud/testkit/test-gateway';
@@ -154,6 +158,66 @@ test('an engine that had said how its answer ends, and was gone before the end m
   const counted = await t.call({ body: { ...ASK, stream_options: { include_usage: true } } });
   expect(counted.text).toMatch(/"usage":\{"prompt_tokens":\d+,"completion_tokens":1,/);
   expect(nodes.reduce((sum, { requests }) => sum + requests.length, 0)).toBe(2);
+});
+
+/** Both begin and are then silent; whoever is asked second goes on to the end. */
+function begins(): { readonly handler: NodeHandler; readonly asked: () => number } {
+  let asked = 0;
+  const handler: NodeHandler = (stream, head, body) => {
+    if ((asked += 1) > 1) return whole(stream, head, body);
+    stream.respond({ ':status': 200, 'content-type': 'text/event-stream' });
+    stream.write(event({ id: 'x', choices: [{ index: 0, delta: { role: 'assistant', content: 'Once upon' } }] }));
+  };
+  return { handler, asked: () => asked };
+}
+
+test('a node that hangs in the middle is left after the time that the pool says, and is judged by it', async () => {
+  using clock = controllableClock();
+  await using t = await startTestGateway({ clock });
+  await t.publish([poolRow('global', { routing: { midstream: 'continue', stallTimeoutMs: 5_000 } })]);
+  const { handler } = begins();
+  const nodes = [await t.node({ handler }), await t.node({ handler })];
+  const answer = await t.open({ body: ASK }).answer;
+  await once(answer, 'readable');
+  const reply = readReply(answer);
+  clock.advance(4_000);
+  expect(nodes.reduce((sum, { requests }) => sum + requests.length, 0)).toBe(1);
+  clock.advance(2_000);
+  const { broken, ...rest } = await reply;
+  expect([broken, said({ broken, ...rest })]).toEqual([false, FULL]);
+  const told = await eventually('its decision', () => t.control.decisions[0]);
+  expect(told.attempts.map(({ outcome }) => outcome)).toEqual(['stalled', 'answered']);
+  // No ghost: the node that hangs was told to stop, and its place is free.
+  await eventually('the stream is closed', async () => {
+    const { text } = await t.call({ method: 'GET', path: '/metrics' });
+    return /^subcloud_active_requests 0$/m.test(text);
+  });
+});
+
+test('a link that dies without a word after the first byte: another node goes on once its heartbeats are missed', async () => {
+  using clock = controllableClock();
+  await using t = await startTestGateway({ clock });
+  await t.publish([poolRow('global', CONTINUES)]);
+  await using proxy = await startTcpProxy({ to: { host: '127.0.0.1', port: t.gateway.port } });
+  const { handler, asked } = begins();
+  const { id, key } = await t.node({ links: false });
+  const far = await startPeerNode({ url: `http://127.0.0.1:${proxy.port}`, id, key, handler });
+  expect(await far.linked).toBe('welcome');
+  const answer = await t.open({ body: ASK }).answer;
+  await once(answer, 'readable');
+  const reply = readReply(answer);
+  const near = await t.node({ handler });
+  expect([asked(), far.requests.length]).toEqual([1, 1]);
+  proxy.freeze(true);
+  for (let heard = 0; heard < 3; heard += 1) {
+    clock.advance(6_000);
+    near.say({ type: 'heartbeat', inFlight: 0 });
+    await eventually('it was heard', () => near.heard.filter(({ type }) => type === 'time').length > heard);
+  }
+  const { broken, ...rest } = await reply;
+  expect([broken, said({ broken, ...rest }), near.requests.length]).toEqual([false, FULL, 1]);
+  proxy.freeze(false);
+  far.close();
 });
 
 describe('it ends with an error event', () => {

@@ -11,13 +11,16 @@ import type { Cancellation } from './cancellation.ts';
 
 const SWEEP_MS = 500;
 
+/** `more`: of an answer that a node is in the middle of. Its try ends then, and the request may go on elsewhere. */
+export type WaitsFor = 'the body' | 'a node' | 'more' | 'the caller to read';
+
 export interface ActiveRequest {
   readonly cancellation: Cancellation;
   /** Monotonic; moved on by whoever sees progress. */
   deadlineMs: number;
+  /** Who does not move when the deadline passes: it says what ends then, and whose fault it is. */
+  waitsFor: WaitsFor;
   credentialHash: string | undefined;
-  /** What it is cancelled with when the deadline passes; made only then. */
-  timeout: () => AppError;
   /** Where its answer comes from now. */
   dispatched: { readonly pool: string; readonly node: string; readonly cut: Cancellation } | undefined;
 }
@@ -43,12 +46,27 @@ function bansFrom(table: RoutingTable, poolName: string, credential: CredentialR
   return isBanned(pool, { credential, groups: table.principals.get(credential.principal)?.groups ?? [] });
 }
 
+function endWait({ waitsFor, cancellation, dispatched }: ActiveRequest): void {
+  switch (waitsFor) {
+    case 'the body':
+      return cancellation.cancel(
+        new AppError('client.invalid_request', { message: 'The body did not arrive in time.' }),
+      );
+    case 'the caller to read':
+      return cancellation.cancel(new AppError('client.closed_request', { message: 'The caller reads nothing.' }));
+    case 'more':
+      return (dispatched?.cut ?? cancellation).cancel(new AppError('upstream.timeout'));
+    case 'a node':
+      return cancellation.cancel(new AppError('upstream.timeout'));
+  }
+}
+
 export function activeRequests(clock: Clock): ActiveRequests {
   const active = new Set<ActiveRequest>();
   let whenEmpty: (() => void) | undefined;
   const sweep = clock.every(SWEEP_MS, () => {
     const nowMs = clock.monotonicMs();
-    for (const request of active) if (request.deadlineMs <= nowMs) request.cancellation.cancel(request.timeout());
+    for (const request of active) if (request.deadlineMs <= nowMs) endWait(request);
   });
   return {
     add: (request) => void active.add(request),

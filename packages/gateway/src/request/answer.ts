@@ -179,6 +179,12 @@ export class Answer implements TurnTask {
     return (relay.counts()?.completionTokens ?? relay.textBytes()) > 0;
   }
 
+  /** The node that answers now has said its first token: from here on silence is a fault, and not a long prompt. */
+  get isMidway(): boolean {
+    const relay = this.#relay;
+    return relay instanceof SseRelay ? relay.textEvents > 0 : relay !== undefined;
+  }
+
   /** Tokens of what was relayed; the engine's own counts where the answer is whole and has them. */
   tokens(whole: boolean): CountedTokens {
     const relay = this.#relay;

@@ -11,12 +11,14 @@ import type { AppError } from '@subcloud/contract/errors';
 import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
+import type { WaitsFor } from './active-requests.ts';
 import type { Answer } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
 import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
 
 /** The node answered with something else than the rest of the answer that was begun. */
 export const CANNOT_CONTINUE = 'cannot continue';
+const STALLED = 'upstream.timeout';
 const MAX_REFUSAL_BYTES = 262_144;
 /** An answer that is whole may leave its stream open this long. */
 const LINGER_MS = 2_000;
@@ -33,6 +35,9 @@ export interface Refusal {
   readonly body: Buffer;
 }
 
+/** `stalled`: it said nothing for too long; `withdrawn`: it may not answer this pool any more. */
+export type Interruption = 'broke' | 'stalled' | 'withdrawn';
+
 export type AttemptOutcome =
   /** Relayed but for its end. */
   | { readonly kind: 'answered' }
@@ -40,7 +45,7 @@ export type AttemptOutcome =
   /** Before the first byte. */
   | { readonly kind: 'failed'; readonly reason: string }
   /** After it. */
-  | { readonly kind: 'interrupted'; readonly cut: boolean }
+  | { readonly kind: 'interrupted'; readonly why: Interruption }
   /** The request's own cancellation. */
   | { readonly kind: 'aborted'; readonly reason: AppError };
 
@@ -55,14 +60,14 @@ export interface AttemptInput {
   readonly answer: Answer;
   readonly clock: Clock;
   readonly cancellation: Cancellation;
-  /** The node may not answer this pool any more: the try ends as a node that broke off does. */
+  /** The node may not answer this pool any more (`upstream.withdrawn`), or is silent: the try ends as a node that broke off does. */
   readonly cut: Cancellation;
   /** The first byte is here: begin the answer. */
   readonly onFirstByte: (status: number, headers: IncomingHttpHeaders) => void;
   /** Of a try that goes on with an answer: whether what comes is the rest of it. False: it is not relayed. */
   readonly continues?: ((headers: IncomingHttpHeaders) => boolean) | undefined;
-  /** The node is alive: move the request's deadline on. */
-  readonly onProgress: () => void;
+  /** Something moved: the request's deadline moves on. */
+  readonly onProgress: (waitsFor: Exclude<WaitsFor, 'the body'>) => void;
 }
 
 export function attempt(input: AttemptInput): Promise<AttemptOutcome> {
@@ -109,6 +114,8 @@ class Attempt {
   #refusal: Buffer[] | undefined;
   #refusalBytes = 0;
   #linger: Timer | undefined;
+  /** The caller must read first. */
+  #paused = false;
   #givePlace: (() => void) | undefined;
 
   constructor(input: AttemptInput, resolve: (outcome: AttemptOutcome) => void) {
@@ -144,7 +151,7 @@ class Attempt {
     this.#head = headers;
     this.#verdict = judgeStatus(Number(headers[':status']));
     this.#input.link.guard.usefulBytes += HEAD_BYTES;
-    this.#input.onProgress();
+    this.#input.onProgress('a node');
     const early = this.#early;
     this.#early = undefined;
     if (early !== undefined) for (const chunk of early) this.received(chunk);
@@ -156,11 +163,15 @@ class Attempt {
     // Node emits `response` a tick late and `data` at once. Where a TLS socket is read while it is written to, no tick
     // runs between the two, and an answer's first bytes are here before its head.
     if (this.#head === undefined) return void (this.#early ??= []).push(chunk);
-    const { answer } = this.#input;
-    this.#input.onProgress();
-    if (this.#verdict !== 'answer') return this.#hold(chunk);
+    const { answer, onProgress } = this.#input;
+    if (this.#verdict !== 'answer') {
+      onProgress('a node');
+      return this.#hold(chunk);
+    }
     if (!this.#begun && !this.#begin()) return;
     answer.push(chunk);
+    // What is under way when a caller stops to read moves nobody.
+    if (!this.#paused) onProgress(answer.isMidway ? 'more' : 'a node');
     if (answer.failed) this.#useless();
     else if (answer.hasEnd) this.#answered();
   }
@@ -202,7 +213,8 @@ class Attempt {
   }
 
   #interrupted(): AttemptOutcome {
-    return { kind: 'interrupted', cut: this.#cutOff };
+    const why = this.#input.cut.reason?.code;
+    return { kind: 'interrupted', why: why === undefined ? 'broke' : why === STALLED ? 'stalled' : 'withdrawn' };
   }
 
   readonly #abort = (reason: AppError): void => {
@@ -230,9 +242,15 @@ class Attempt {
 
   readonly #pause = (): void => {
     const stream = this.#stream;
-    if (stream === undefined || this.#settled) return;
+    if (stream === undefined || this.#settled || this.#paused) return;
+    this.#paused = true;
     stream.pause();
-    this.#input.response.once('drain', () => stream.resume());
+    this.#input.onProgress('the caller to read');
+    this.#input.response.once('drain', () => {
+      this.#paused = false;
+      if (!this.#settled) this.#input.onProgress('more');
+      stream.resume();
+    });
   };
 
   #hold(chunk: Buffer): void {

@@ -11,7 +11,7 @@ import { account } from './account.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { admit } from './admit.ts';
 import { identityHeaders, poolHeaders } from './answer-headers.ts';
-import { passableHeaders } from './attempt.ts';
+import { type Interruption, passableHeaders } from './attempt.ts';
 import { credentialHash } from './authenticate.ts';
 import { Cancellation } from './cancellation.ts';
 import { clientAddress } from '../front/client-address.ts';
@@ -94,17 +94,13 @@ export function begin(deps: RequestDeps, identity: RequestIdentity, response: Se
     deadlineMs: identity.startedMs + deps.bodyTimeoutMs,
     credentialHash: undefined,
     dispatched: undefined,
-    timeout: bodyTimeout,
+    waitsFor: 'the body',
   };
   deps.active.add(active);
   response.on('close', () => {
     if (!response.writableFinished) active.cancellation.cancel(new AppError('client.closed_request'));
   });
   return active;
-}
-
-function bodyTimeout(): AppError {
-  return new AppError('client.invalid_request', { message: 'The body did not arrive in time.' });
 }
 
 /** Counts the answer, then ends it: whole, as a refusal in the engine's words, or visibly broken. */
@@ -148,11 +144,20 @@ async function conclude(
   }
 }
 
-function interruption({ cut }: { readonly cut: boolean }): AppError {
-  return new AppError(cut ? 'upstream.withdrawn' : 'upstream.interrupted');
+function interruption({ why }: { readonly why: Interruption }): AppError {
+  switch (why) {
+    case 'withdrawn':
+      return new AppError('upstream.withdrawn');
+    case 'stalled':
+      return new AppError('upstream.timeout', { message: 'The node fell silent in the middle of its answer.' });
+    case 'broke':
+      return new AppError('upstream.interrupted');
+  }
 }
 
 function breakOff(response: ServerResponse, { answer }: Served, error: AppError): void {
+  // To who reads nothing there is nothing to say.
+  if (error.code === 'client.closed_request') return void response.destroy();
   answer.flush();
   if (answer.brokenEvent === undefined) response.destroy();
   else breakStream(response, error, answer.brokenEvent);

@@ -10,7 +10,7 @@ export function judgeOutcome(outcome: AttemptOutcome, link: NodeLink, saidSometh
     case 'answered':
       return saidSomething ? 'served' : 'engine failed';
     case 'interrupted':
-      return outcome.cut ? 'unjudged' : whoBroke(link);
+      return outcome.why === 'withdrawn' ? 'unjudged' : whoBroke(link);
     case 'aborted':
       return outcome.reason.code === 'upstream.timeout' ? 'engine failed' : 'unjudged';
     case 'failed':
@@ -21,9 +21,9 @@ export function judgeOutcome(outcome: AttemptOutcome, link: NodeLink, saidSometh
   }
 }
 
-/** The engine or its connection ended while it had the request and had not answered it whole. */
+/** The engine or its connection ended, or fell silent, while it had the request and had not answered it whole. */
 export function endedEngine(outcome: AttemptOutcome): boolean {
-  if (outcome.kind === 'interrupted') return !outcome.cut;
+  if (outcome.kind === 'interrupted') return outcome.why !== 'withdrawn';
   if (outcome.kind === 'failed') return outcome.reason === 'link broke' || outcome.reason === 'no answer';
   return outcome.kind === 'refused' && outcome.headers[LINK_HEADERS.engine] === LINK_ENGINE_ENDED;
 }

@@ -3,6 +3,9 @@ import type { ServerResponse } from 'node:http';
 import { type AppError, toEnvelope } from '@subcloud/contract/errors';
 import { SANDBOX_HEADERS } from '@subcloud/contract/inference';
 
+/** Longest time without a sign that a broken stream's caller reads on. */
+const UNREAD_MS = 30_000;
+
 /** For an answer that has not begun. `headers` are those that say nothing of a pool. */
 export function sendError(
   response: ServerResponse,
@@ -29,4 +32,6 @@ export function breakStream(response: ServerResponse, error: AppError, closesEve
   if (response.destroyed) return;
   const event = `${closesEvent ? '\n\n' : ''}data: ${JSON.stringify(toEnvelope(error))}\n\n`;
   response.write(event, () => response.socket?.end());
+  // A caller that reads nothing would keep the connection for as long as it likes.
+  response.socket?.setTimeout(UNREAD_MS, () => response.destroy());
 }

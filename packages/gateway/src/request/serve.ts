@@ -41,6 +41,7 @@ import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
+import { keepWaiting } from './patience.ts';
 import { allowedBy } from './preferences.ts';
 import { newSalt, receivedBody } from './receipt-hashes.ts';
 import type { RequestDeps } from './request-deps.ts';
@@ -54,8 +55,6 @@ const LOOK_AGAIN = 'look again';
 const GENERATING = '/completions';
 /** So many engines that ended over one request are enough to suspect it. */
 const MAX_ENDED_ENGINES = 2;
-/** Longest wait for a node's first byte, and between two of them: whole answers of large models take minutes. */
-const IDLE_TIMEOUT_MS = 600_000;
 
 export interface ServeInput {
   readonly identity: RequestIdentity;
@@ -111,7 +110,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
   const continuedFrom: string[] = [];
   let ended = 0;
   let unable = 0;
-  active.timeout = nodeTimeout;
+  active.waitsFor = 'a node';
   for (;;) {
     const found = chooseOrEnd(deps, input, { line, tried, broken });
     const waits = found !== undefined && 'className' in found;
@@ -131,7 +130,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     const going = continued;
     const body = going?.scanned ?? scanned;
     let headers: Record<string, string> = { ...broken?.headers };
-    active.deadlineMs = startedMs + IDLE_TIMEOUT_MS;
+    keepWaiting(active, 'a node', admission.pool, startedMs);
     const attempting = attempt({
       link,
       headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt), ...continuesHeaders(going) },
@@ -142,9 +141,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
       clock: deps.clock,
       cancellation: active.cancellation,
       cut,
-      onProgress: () => {
-        active.deadlineMs = deps.clock.monotonicMs() + IDLE_TIMEOUT_MS;
-      },
+      onProgress: (waitsFor) => keepWaiting(active, waitsFor, admission.pool, deps.clock.monotonicMs()),
       continues: going === undefined ? undefined : (head) => isRest(going, head),
       onFirstByte: (status, engine) => {
         const nowMs = deps.clock.monotonicMs();
@@ -184,7 +181,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
       }
     } else if (outcome.kind !== 'failed') {
       const served = { admission, picked, model, answer, outcome, headers, continuedFrom, request };
-      if (outcome.kind !== 'interrupted' || outcome.cut || answer.sent === undefined) return served;
+      if (outcome.kind !== 'interrupted' || outcome.why === 'withdrawn' || answer.sent === undefined) return served;
       broken = served;
     }
     // Another gateway's requests are there: whoever may wait asks it again, and has not failed.
@@ -252,10 +249,6 @@ async function waitOrEnd(
     if (tried.length > 0 && isShed(error)) return undefined;
     return endOrThrow(broken, AppError.from(error));
   }
-}
-
-function nodeTimeout(): AppError {
-  return new AppError('upstream.timeout');
 }
 
 interface Choice {
@@ -365,8 +358,9 @@ function reportLock(deps: RequestDeps, input: ServeInput, admission: Admission, 
 function wordOf(outcome: AttemptOutcome, tableVersion: number): string {
   switch (outcome.kind) {
     case 'answered':
-    case 'interrupted':
       return outcome.kind;
+    case 'interrupted':
+      return outcome.why === 'stalled' ? 'stalled' : outcome.kind;
     case 'aborted':
       return outcome.reason.code;
     case 'failed':

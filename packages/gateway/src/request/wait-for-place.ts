@@ -42,6 +42,7 @@ export async function waitForPlace(deps: RequestDeps, input: ServeInput, busy: B
     const { pool, credential } = busy.admission;
     const bounds = boundsOf(pool);
     if (bounds.max > 0) takeLimits(deps, input, busy.admission);
+    active.waitsFor = 'a node';
     active.deadlineMs = startedMs + bounds.timeoutMs + GRACE_MS;
     const who = { pool: pool.name, caller: credential.principal, className: busy.className };
     line.visit = await deps.room.enter(who, bounds, active.cancellation);
