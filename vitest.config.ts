@@ -18,8 +18,9 @@ export default defineConfig({
     pool: 'forks',
     // The PostgreSQL of the tests needs the rest of the machine; two workers fill two cores.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Only what hangs: how long a test takes on a busy machine decides nothing.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 20_000,
     // A forgotten `.only` would turn the whole gate green.
     allowOnly: false,

@@ -102,8 +102,10 @@ describe('after any events', { timeout: 120_000 }, () => {
   });
 
   it('nothing changes by time alone before the time that was named', () => {
+    // Also the least that time can move: whatever hangs on two things being of one moment comes apart then.
+    const parts = fc.oneof(fc.constant(Number.MIN_VALUE), fc.double({ min: 0, max: 1, noNaN: true }));
     fc.assert(
-      fc.property(startingFleet, events, fc.double({ min: 0, max: 1, noNaN: true }), (start, happening, part) => {
+      fc.property(startingFleet, events, parts, (start, happening, part) => {
         const fleet = createFleet(start);
         for (const event of happening) fleet.apply(event);
         const dues = fleet.nodes.flatMap(({ dueMs }) => (dueMs === null ? [] : [dueMs]));

@@ -113,7 +113,7 @@ function standingsWith(
   };
   const shared = subclouds.filter((subcloud) => !isExclusive(subcloud));
   const kept: string[] = [];
-  for (const subcloud of inOrderOfClaim(shared, before, nowMs)) {
+  for (const subcloud of inOrderOfClaim(shared, before)) {
     put(subcloud.id, stepIn(node, subcloud, before.get(subcloud.id), nowMs, kept, hindranceOf(subcloud.id)));
     if (subcloud.spec.models.private === true && holdsNow(subcloud))
       kept.push(...(subcloud.spec.models.allow ?? []).map(({ id }) => id));
@@ -199,11 +199,10 @@ function answersOf(
 function inOrderOfClaim(
   subclouds: readonly OracleSubcloud[],
   before: ReadonlyMap<string, OracleMembership>,
-  nowMs: number,
 ): readonly OracleSubcloud[] {
   const since = ({ id }: OracleSubcloud): number => {
     const stood = before.get(id);
-    return stood !== undefined && isHeld(stood) ? (stood.activeSinceMs ?? nowMs) : nowMs;
+    return stood !== undefined && isHeld(stood) ? (stood.activeSinceMs ?? Infinity) : Infinity;
   };
   const keepers = subclouds.filter(({ spec }) => spec.models.private === true);
   const sorted = keepers.toSorted((a, b) => since(a) - since(b) || (a.id < b.id ? -1 : 1));

@@ -230,17 +230,17 @@ function isOver({ state }: Membership): boolean {
 
 /**
  * Those that share their nodes, in the order in which they are settled: what keeps models to itself (the earlier
- * `activeSince` first, then by id; who would join now comes as of now), then what isolates and has the node, since it may
+ * `activeSince` first, then by id; who would join comes after all who hold the node, also of the same moment), then what isolates and has the node, since it may
  * count already for the share that auto-join may take, then the others. Of a scope: what is in it or has a membership.
  */
 function inOrder(
   list: SubcloudList,
-  { memberships, nowMs }: ReconcileInput,
+  { memberships }: ReconcileInput,
   scope: ReadonlySet<string> | undefined,
 ): readonly Listed[] {
   const heldFromMs = ({ subcloud: { id } }: Listed): number => {
     const stored = memberships.get(id);
-    return stored !== undefined && holds(stored) ? (stored.activeSinceMs ?? nowMs) : nowMs;
+    return stored !== undefined && holds(stored) ? (stored.activeSinceMs ?? Infinity) : Infinity;
   };
   const isKeeper = ({ subcloud }: Listed): boolean => subcloud.policy.models.isPrivate;
   const members = [...memberships.keys()].flatMap((id) => list.sharing(id) ?? []);
