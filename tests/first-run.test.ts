@@ -10,6 +10,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
 const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
 const demoStamp = fileURLToPath(new URL('../demo-engine/node_modules/.installed', import.meta.url));
 /** The demo's packages are fetched by a start, not by the tests: without them the network is tested without it. */
 const hasDemo = existsSync(demoStamp);
@@ -249,6 +250,28 @@ test(
   },
   startLimitMs,
 );
+
+test('SIGTERM to `npm start` alone reaches the network, which drains and ends', {
+  timeout: startLimitMs,
+}, async () => {
+  // As a service manager or a script does it, that knows of no group of processes: npm and its shell have to pass it on.
+  const args = ['start', '-s', '--', '--json', '--no-demo', '--port', '0', '--data', data];
+  const child = spawn('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  const { stdout, stderr } = collect(child);
+  await vi.waitFor(() => expect(stdout(), stderr()).toContain('\n'), { timeout: startLimitMs, interval: 50 });
+  const started = descendantsOf(child.pid ?? 0);
+  expect(parts.slice(0, 3).filter((part) => !started.some(({ runs }) => runs.includes(part)))).toEqual([]);
+  child.kill('SIGTERM');
+  await ended(child);
+  expect(started.filter(({ pid }) => isRunning(pid))).toEqual([]);
+  expect(stderr()).toContain('Draining');
+});
+
+function descendantsOf(pid: number): { pid: number; runs: string }[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child.pid)]);
+}
 
 async function checkIsFree(port: number): Promise<void> {
   const server = createServer().listen(port, '127.0.0.1');

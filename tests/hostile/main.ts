@@ -11,13 +11,17 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     step: { type: 'string' },
     against: { type: 'string' },
+    help: { type: 'boolean', default: false },
   },
 });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const sides = { gateway: runCampaign, agent: runAgentCampaign };
-const chosen = Object.entries(sides).filter(([name]) => values.against === undefined || values.against === name);
-if (chosen.length === 0) throw new Error('--against gateway or --against agent');
+if (values.help) say('npm run fuzz -- [--minutes 60] [--seed N] [--step N] [--against gateway|agent]');
+const chosen = Object.entries(sides).filter(
+  ([name]) => !values.help && (values.against === undefined || values.against === name),
+);
+if (chosen.length === 0 && !values.help) throw new Error('--against gateway or --against agent');
 for (const [against, run] of chosen) {
   say(`against the ${against}, seed ${seed}`);
   try {

@@ -73,8 +73,10 @@ function decide(context: PassContext, exclusions: Exclusions, decision: Decision
   const node = world.nodes.get(id);
   if (node === undefined) return undefined;
   const facts = factsOf(world, node);
-  // Who waits for a place is decided whole: which of its Subclouds wants it may not be in the scope.
-  const isWhole = scope === 'all' || world.isolationShare.wants.has(id);
+  // Who waits for a place is decided whole: which of its Subclouds wants it may not be in the scope. So is a node whose
+  // time has come: it counts as decided as of now, and what has just ended elsewhere would never be looked at again.
+  const isDue = node.dueMs !== null && node.dueMs <= nowMs;
+  const isWhole = scope === 'all' || isDue || world.isolationShare.wants.has(id);
   /** What is said of pairs that come to nothing is counted as it is said: kept, it would fill the memory. */
   const admissions = new Map<string, readonly string[]>();
   const { memberships, dueMs, share, changes } = reconcileNode({

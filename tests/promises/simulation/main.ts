@@ -1,22 +1,29 @@
 /**
  * `npm run simulate -- --hours 8 --seed N --steps 5000`: one run after the other, each of its own seed, counted up from the
- * first. Stops at the first that fails, prints its seed, and ends with one JSON line. The same seed and steps are the same run.
+ * first, which is drawn where none is given. Stops at the first that fails, prints its seed, and ends with one JSON line.
+ * The same seed and steps are the same run.
  *
  * A step is one event: a message that arrives, a timer that fires, an answer of the store, an act or a fault; the promises are
  * looked at after each. `acts` are what people and faults did, most of them many events.
  */
 import { parseArgs } from 'node:util';
-import { systemClock } from '@subcloud/kit/clock';
+import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { Simulation } from './simulation.ts';
 
 const STEPS = 5_000;
+const HELP = `npm run simulate -- [--hours H] [--runs N] [--seed N] [--steps N]
+  --hours  how long, in hours (default 0.0166, a minute); --runs N: so many runs instead
+  --seed   of the first run, counted up from there (default: drawn, and printed)
+  --steps  events of a run (default ${STEPS})
+`;
 
 const { values } = parseArgs({
   options: {
     hours: { type: 'string', default: '0.0166' },
-    seed: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(Math.floor(systemRandom() * 2 ** 31)) },
     steps: { type: 'string', default: String(STEPS) },
     runs: { type: 'string', default: '0' },
+    help: { type: 'boolean', default: false },
   },
 });
 const [hours, firstSeed, steps, runs] = [values.hours, values.seed, values.steps, values.runs].map(Number);
@@ -46,7 +53,8 @@ function add(into: Record<string, number>, counts: Readonly<Record<string, numbe
   for (const [what, count] of Object.entries(counts)) into[what] = (into[what] ?? 0) + count;
 }
 
-for (let seed = firstSeed ?? 1; ; seed += 1) {
+process.stderr.write(values.help ? HELP : `seed ${firstSeed}\n`);
+for (let seed = firstSeed ?? 1; !values.help; seed += 1) {
   if ((runs ?? 0) > 0 ? done >= (runs ?? 0) : systemClock.monotonicMs() >= endMs) break;
   const simulation = new Simulation(seed);
   try {
@@ -70,4 +78,5 @@ for (let seed = firstSeed ?? 1; ; seed += 1) {
   reportedMs = nowMs;
   process.stderr.write(`${done} runs, ${speed().stepsPerSecond} steps a second\n`);
 }
-process.stdout.write(`${JSON.stringify({ runs: done, steps: events, acts, ...speed(), seen, store })}\n`);
+if (!values.help)
+  process.stdout.write(`${JSON.stringify({ runs: done, steps: events, acts, ...speed(), seen, store })}\n`);

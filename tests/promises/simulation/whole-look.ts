@@ -11,6 +11,8 @@ import { type Masks, setsOf, textOf } from './masks.ts';
 import type { Network } from './witness.ts';
 
 const HELD: ReadonlySet<string> = new Set(['active', 'suspended', 'draining']);
+/** Nothing is wrong with a membership but that an exclusive Subcloud waits for others to end. */
+const WAITS: ReadonlySet<string> = new Set(['in others', 'leaving others']);
 
 /** Nothing is taken from what was kept. */
 export function wholeLook({ control, gateways, agents }: Network, masks: Masks, published: number): void {
@@ -92,8 +94,12 @@ export function isolationKept(
     for (const subcloud of world.subclouds.values()) {
       const state = memberships?.get(subcloud.id)?.state;
       if (subcloud.isolation === 'exclusive' && state === 'active') {
+        // One that became exclusive before it, and has waited since, was never agreed to as such: it holds nothing (0026).
+        const waits = (other: string, reason: string): boolean =>
+          WAITS.has(reason) && agreed.get(`${world.subclouds.get(other)?.name}/${id}`) !== 'exclusive';
         const others = [...(memberships ?? [])].filter(
-          ([other, { state: theirs }]) => other !== subcloud.id && HELD.has(theirs),
+          ([other, { state: theirs, reason }]) =>
+            other !== subcloud.id && HELD.has(theirs) && !(theirs === 'suspended' && waits(other, reason)),
         );
         if (others.length > 0) throw new Error(`${id} is in ${String(others[0]?.[0])} beside ${subcloud.name} alone`);
       }
