@@ -111,6 +111,8 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
       params: { id: allowed ? (await fixture.enrol(owner)).id : node },
     }),
   },
+  drainNode: { ...NODE, input: (_fixture, { node }) => ({ params: { id: node }, body: {} }) },
+  undrainNode: { ...NODE, input: theNode },
   whatIf: { ...NODE, input: (_fixture, { node }) => ({ params: { id: node }, body: { facts: {} } }) },
   nvidiaChallenge: { ...NODE, input: theNode },
   nvidiaAttestation: {

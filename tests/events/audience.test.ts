@@ -90,6 +90,8 @@ const CASES: Readonly<Record<EventKind, Case>> = {
   'membership.banned': membership,
   'membership.ended': membership,
   'node.enrolled': node,
+  'node.drained': node,
+  'node.undrained': node,
   'node.removed': node,
   'node.online': node,
   'node.offline': node,

@@ -163,6 +163,16 @@ export async function everyWrite(network: TestNetwork, node: TestNode): Promise<
       const input = await (await everyWrite(network, node)).enrol();
       return { params: { id: (await admin.call('enrol', input)).node } };
     },
+    drainNode: async () => {
+      const input = await (await everyWrite(network, node)).enrol();
+      return { params: { id: (await admin.call('enrol', input)).node }, body: { reason: 'new disks' } };
+    },
+    undrainNode: async () => {
+      const input = await (await everyWrite(network, node)).enrol();
+      const { node: id } = await admin.call('enrol', input);
+      await admin.call('drainNode', { params: { id }, body: {} });
+      return { params: { id } };
+    },
     createPrincipal: () => Promise.resolve({ body: { id: `user:${fresh()}` as const } }),
     createKey: () => Promise.resolve({ body: { principal: 'user:admin' as const } }),
     revokeKey: async () => ({

@@ -10,7 +10,15 @@ const SEED = process.env['SUBCLOUD_SIM_SEED'];
 const STEPS = Number(process.env['SUBCLOUD_SIM_STEPS'] ?? 5_000);
 
 /** A yes by name that meets an exclusive Subcloud of that name is rare, and so is what the store does at a take-over. */
-const RARE: ReadonlySet<string> = new Set(['alone', 'drained', 'unknown', 'refused', 'replaced', 'restored']);
+const RARE: ReadonlySet<string> = new Set([
+  'alone',
+  'drained',
+  'saidDrained',
+  'unknown',
+  'refused',
+  'replaced',
+  'restored',
+]);
 
 const seed = SEED === undefined ? fc.noShrink(fc.nat({ max: 0xffff_ffff })) : fc.constant(Number(SEED));
 

@@ -46,6 +46,7 @@ import { addNetworkKeyInstall } from './commands/network-key-install.ts';
 import { addNetworkKeyRotate } from './commands/network-key-rotate.ts';
 import { addNetworkKeyShow } from './commands/network-key-show.ts';
 import { addNodeAttest } from './commands/node-attest.ts';
+import { addNodeDrain, addNodeUndrain } from './commands/node-drain.ts';
 import { addNodeGet } from './commands/node-get.ts';
 import { addNodeList } from './commands/node-list.ts';
 import { addNodeRemove } from './commands/node-remove.ts';
@@ -117,7 +118,11 @@ const NOUNS: readonly (readonly [noun: string, summary: string, verbs: readonly 
     ],
   ],
   ['domain', 'named places that manifests use', [addDomainList, addDomainGet, addDomainSet, addDomainDelete]],
-  ['node', 'nodes of the network', [addNodeList, addNodeGet, addNodeAttest, addNodeRemove]],
+  [
+    'node',
+    'nodes of the network',
+    [addNodeList, addNodeGet, addNodeAttest, addNodeDrain, addNodeUndrain, addNodeRemove],
+  ],
   ['attester', 'who may attest facts', [addAttesterCreate, addAttesterList, addAttesterRevoke]],
   ['claim', 'what is said of nodes, and by whom', [addClaimList, addClaimRevoke]],
   [

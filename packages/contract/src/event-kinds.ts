@@ -18,6 +18,8 @@ export const EVENT_KINDS = {
   'membership.banned': 'a node is in a Subcloud that has banned it',
   'membership.ended': 'a membership has ended without a trace',
   'node.enrolled': 'a node has joined the network',
+  'node.drained': 'an operator has taken a node out of service: it gets nothing new, and stays a member',
+  'node.undrained': 'a node is in service again',
   'node.removed': 'a node has been removed from the network',
   'node.online': 'a node that was told to be offline has a link again',
   'node.offline': 'a node has had no link for a while',

@@ -55,6 +55,7 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     operator: principalId,
     measuredAddress: z.string().max(64).nullable(),
     concurrency: z.int().positive().nullable(),
+    draining: z.literal(true).optional(),
     inputs: z.record(modelId, z.array(z.enum(INPUT_MODALITIES)).min(1).max(INPUT_MODALITIES.length)).optional(),
   }),
   member: z.strictObject({

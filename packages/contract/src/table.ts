@@ -4,7 +4,7 @@
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
  * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
- * besides text; queue, reserve and `stallTimeoutMs` of a pool, share of a member; internal APIs of a pool.
+ * besides text; queue, reserve and `stallTimeoutMs` of a pool, share of a member; internal APIs of a pool; nodes out of service.
  */
 import type { DeclaredApi } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
@@ -111,6 +111,8 @@ export interface NodeRow {
    */
   readonly measuredAddress: string | null;
   readonly concurrency: number | null;
+  /** Its operator has taken it out of service: it stays a member of its pools, and is picked in none of them. */
+  readonly draining?: true | undefined;
   /** By network id, what those of its models take that take more than text. A model that is not in it may take it, or not. */
   readonly inputs?: Readonly<Record<string, readonly InputModality[]>> | undefined;
 }

@@ -10,7 +10,7 @@
  * it is to have. Parts of different gateways never overlap, for as long as leases live; a gateway whose lease has ended
  * hands out nothing until it is given a part again.
  *
- * Versions: 1, 2026-11. 2, 2026-11: shares of limits; which credentials were used.
+ * Versions: 1, 2026-11. 2, 2026-11: shares of limits; which credentials were used; what is in flight at drained nodes.
  */
 import * as z from 'zod';
 import { signedDocument } from './documents.ts';
@@ -152,6 +152,13 @@ export const reportsRequest = z.strictObject({
           epoch: z.int().nonnegative(),
           serial: z.int().nonnegative(),
           pools: z.array(z.string().max(63)).max(1024),
+        }),
+        /** At a node that is out of service by table `tableVersion`: requests of this gateway that are still under way there. */
+        z.strictObject({
+          type: z.literal('in-flight'),
+          node: nodeId,
+          tableVersion: z.int().nonnegative(),
+          requests: z.int().nonnegative(),
         }),
         /** Credentials that were used, each told at most once a minute. */
         z.strictObject({

@@ -20,6 +20,7 @@ import type { Database } from './store/database.ts';
 import type { Leases } from './watch/leases.ts';
 import { slices } from './slices.ts';
 import { bannedCallers } from './world/bans.ts';
+import { notePublished } from './world/drains.ts';
 import { factsOf } from './world/facts-of.ts';
 import { gatewaysText } from './world/gateway-record.ts';
 import type { DocumentRecord, NodeRecord, SubcloudRecord, World } from './world/world.ts';
@@ -84,6 +85,7 @@ export function createPass(context: PassContext): Pass {
       stagePools(context, exclusions, staged);
       publish();
       for (const node of losers) node.lossVersion = table.version;
+      for (const id of nodes) notePublished(world.nodes.get(id), table.version);
 
       for (const id of nodes) waiting.delete(id);
       for (const id of await issueDocuments(context, nodes, rowsOf, nowMs)) waiting.add(id);
@@ -130,12 +132,13 @@ function stageRows(
     // Location is measured in the change that sets the address, also where what was measured is revoked.
     measuredAddress: node.address,
     concurrency: node.concurrency,
+    ...(node.drain === undefined ? {} : { draining: true as const }),
     ...inputsOf(world, node, clock.nowMs()),
   });
   if (node.document !== undefined) table.stage('document', rowKey.document(id), documentRow(id, node.document));
 }
 
-/** Pools that a node is an active member of; null where the table says so. */
+/** Pools that a node is an active member of; null where the table says so and it is in service. */
 function* membersIn(
   world: World,
   node: NodeRecord,
@@ -144,7 +147,7 @@ function* membersIn(
   for (const [subcloudId, { state }] of node.memberships) {
     const name = world.subclouds.get(subcloudId)?.name;
     if (state !== 'active' || name === undefined) continue;
-    yield [name, rows.some(({ pool }) => pool === name) ? null : 'joining'];
+    yield [name, !rows.some(({ pool }) => pool === name) ? 'joining' : node.drain === undefined ? null : 'draining'];
   }
 }
 

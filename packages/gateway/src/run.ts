@@ -13,6 +13,7 @@ import { trustedProxies } from './front/trusted-proxies.ts';
 import { passThrough } from './endpoints/pass-through.ts';
 import { type CertificateKeeper, keepCertificate, loadGatewayKeys } from './link/gateway-identity.ts';
 import { type LinkHub, type LinkHubOptions, createLinkHub } from './link/link-hub.ts';
+import { watchDrainedNodes } from './link/drained-nodes.ts';
 import { refusedLinks } from './link/refused-links.ts';
 import { type UpgradedSocket, acceptUpgrade } from './link/upgrade.ts';
 import { noteLastUse } from './access/last-use.ts';
@@ -168,6 +169,7 @@ async function wire(options: GatewayRunOptions) {
   const refused = refusedLinks({ clock, log, report, present: { table, links: () => links } });
   const receipts: LinkHubOptions['receipts'] = (node, batch) => uploads.received(node, batch);
   const links: LinkHub = createLinkHub({ clock, log, table, controlNowMs, report, refused, receipts });
+  const drained = watchDrainedNodes({ clock, table, links, report });
   const uploads = startUploads({
     ...common,
     journal,
@@ -239,6 +241,7 @@ async function wire(options: GatewayRunOptions) {
     certificates,
     reports,
     links,
+    drained,
     uploads,
     active,
     shares,
@@ -268,6 +271,7 @@ async function shutDown(
   const closed = open.close();
   await active.drained(drainTimeoutMs);
   await links.close(LINKS_CLOSE_MS);
+  wiring.drained.stop();
   reports.stop();
   certificates.stop();
   await watch.stop();

@@ -5,9 +5,17 @@ import type { SimulatedAgent } from './agent.ts';
 import { anySettings } from './choices.ts';
 import { ADDRESSES } from './control.ts';
 import type { SimulatedGateway } from './gateway.ts';
+import { operatorDrains } from './drains.ts';
 import { ownerActs } from './owner.ts';
 import type { Replica } from './replica.ts';
 import { type Simulation, flush } from './simulation.ts';
+
+/** An operator takes a node out of service, puts it back, or asks how far it is. */
+async function drain(network: Simulation, agent: SimulatedAgent): Promise<void> {
+  const { control } = network;
+  if (control?.ready === true) operatorDrains(network, control, agent.id);
+  await flush();
+}
 
 /** By how much a wall clock is off, ms: that of control little, that of anybody else much. */
 const CONTROL_OFF_MS = [-10_000, -1_000, 0, 0, 1_000, 10_000];
@@ -26,6 +34,7 @@ export async function act(network: Simulation): Promise<void> {
     link: 5,
     operator: 6,
     owner: 5,
+    drain: 3,
     request: 8,
     fault: 8,
     store: 4,
@@ -51,6 +60,8 @@ export async function act(network: Simulation): Promise<void> {
       return operatorActs(network, agent);
     case 'owner':
       return owner(network, agent);
+    case 'drain':
+      return drain(network, agent);
     case 'request':
       return request(network, gateway, agent);
     case 'fault':

@@ -87,6 +87,14 @@ export class SimulatedAgent {
     return this.#admission.inFlightOf(pool);
   }
 
+  get inFlight(): number {
+    return this.#inFlight.length;
+  }
+
+  inFlightFrom(gateway: string): number {
+    return this.#inFlight.filter((one) => one.gateway === gateway).length;
+  }
+
   begin(gateway: string, pool: string): void {
     this.#inFlight.push({ gateway, done: this.#admission.enter(null, pool) });
   }

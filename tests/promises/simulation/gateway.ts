@@ -55,6 +55,8 @@ export class SimulatedGateway {
   /** Of a faulty one alone: it takes tables of any epoch. */
   forgetsEpochs = false;
   neverStops = false;
+  /** Of a faulty one alone: it picks nodes that are out of service. */
+  ignoresDrains = false;
   readonly links = new Map<string, SimulatedLink>();
   #time: ControlTime;
   #read: (message: unknown) => void = () => undefined;
@@ -114,6 +116,7 @@ export class SimulatedGateway {
     const nowMs = this.#time.nowMs();
     return this.rows()
       .filter(({ validUntil }) => validUntil === null || validUntil > nowMs)
+      .filter(({ node }) => this.ignoresDrains || this.table.nodes.get(node)?.draining !== true)
       .flatMap(({ node, pool, models }) => models.map((model) => ({ node, pool, model })));
   }
 
@@ -203,6 +206,11 @@ export class SimulatedGateway {
   heartbeat(): void {
     for (const { agent } of this.links.values()) agent.time.heard(this.#time.nowMs());
     if (this.links.size > 0) this.#events.push({ type: 'alive', nodes: [...this.links.keys()] });
+    const { version: tableVersion, draining } = this.table;
+    for (const node of draining) {
+      const requests = this.links.get(node)?.agent.inFlightFrom(this.id) ?? 0;
+      this.#events.push({ type: 'in-flight', node, tableVersion, requests });
+    }
   }
 
   /** Takes an agent's link, if the table knows the node. */

@@ -54,13 +54,13 @@ export interface AgentSets {
 }
 
 export class Masks {
-  readonly #agents: readonly SimulatedAgent[];
+  readonly agents: readonly SimulatedAgent[];
   readonly #index: ReadonlyMap<string, number>;
   readonly #offered = new Map<SimulatedGateway, Offered>();
   readonly #sets: AgentSets[] = [];
 
   constructor(agents: readonly SimulatedAgent[]) {
-    this.#agents = agents;
+    this.agents = agents;
     this.#index = new Map(agents.map(({ id }, index) => [id, index]));
   }
 
@@ -91,7 +91,7 @@ export class Masks {
   }
 
   of(index: number): AgentSets {
-    const agent = this.#agents[index];
+    const agent = this.agents[index];
     if (agent === undefined) throw new Error('there is no such agent');
     const document = agent.inForce();
     const known = this.#sets[index];

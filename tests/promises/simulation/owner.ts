@@ -14,7 +14,7 @@ import type { Chance } from './chance.ts';
 import { NAMES, OPERATORS, anyManifest } from './choices.ts';
 import type { SimulatedControl } from './control.ts';
 
-const admin = <Name extends Action>(action: Name) => ({ kind: 'admin', action }) as const;
+export const admin = <Name extends Action>(action: Name) => ({ kind: 'admin', action }) as const;
 
 /** One thing that an owner does about some Subcloud and the node. `onAnswer` hears what a removal is answered with. */
 export function ownerActs(
@@ -52,7 +52,7 @@ export function ownerActs(
   }
 }
 
-function api({ context, loop, leases }: SimulatedControl): WriteContext {
+export function api({ context, loop, leases }: SimulatedControl): WriteContext {
   const { db, authority, clock } = context;
   const rest = {
     version: 'sim',

@@ -18,6 +18,9 @@ export const PLANTED = {
   'a gateway routes on after its lease': ({ gateways }: Simulation) => {
     for (const gateway of gateways) gateway.neverStops = true;
   },
+  'a gateway picks nodes that are out of service': ({ gateways }: Simulation) => {
+    for (const gateway of gateways) gateway.ignoresDrains = true;
+  },
   'an agent takes whatever document comes': ({ agents }: Simulation) => {
     for (const agent of agents) agent.forgetsEpochs = true;
   },

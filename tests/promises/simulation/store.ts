@@ -37,6 +37,9 @@ export function firstRows(
       declaration_serial: 0,
       consent: null,
       concurrency: null,
+      drained_at: null,
+      drained_by: null,
+      drain_reason: null,
       removed_at: null,
     });
   }

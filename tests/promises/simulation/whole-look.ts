@@ -127,10 +127,13 @@ export function settled({ control, gateways, agents }: Network): void {
     models.length > 0 || cut === true ? [`member/${pool}/${node}`] : [],
   );
   expectSame('table and memberships', published.toSorted(), wanted.toSorted());
-  const offers = desired.flatMap(({ node, pool, models }) => models.map((model) => textOf({ node, pool, model })));
+  const drained = [...world.nodes.values()].flatMap(({ id, drain }) => (drain === undefined ? [] : [id]));
+  const inService = desired.filter(({ node }) => !drained.includes(node));
+  const offers = inService.flatMap(({ node, pool, models }) => models.map((model) => textOf({ node, pool, model })));
   for (const gateway of gateways) {
     if (!gateway.live()) throw new Error(`${gateway.id} has no lease though everything was delivered`);
     expectSame(`versions of ${gateway.id} and control`, [gateway.table.version], [context.table.version]);
+    expectSame(`nodes out of service by ${gateway.id}`, [...gateway.table.draining].toSorted(), drained.toSorted());
     expectSame(`offers of ${gateway.id} and memberships`, gateway.offers().map(textOf).toSorted(), offers.toSorted());
   }
   for (const agent of agents) {

@@ -9,6 +9,7 @@ import type { TableDelta } from '@subcloud/control/compile/published-table';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedControl } from './control.ts';
 import type { SimulatedGateway } from './gateway.ts';
+import { Drains } from './drains.ts';
 import { Masks, POOLS, bitsOf, wordOf } from './masks.ts';
 import { isMember, isolationKept, lockHolds, wholeLook } from './whole-look.ts';
 
@@ -23,7 +24,7 @@ export interface Network {
 const WHOLE_EVERY = 256;
 
 /** Versions of a later epoch come after all of an earlier one. */
-const placeOf = (epoch: number, version: number): number => epoch * 1e9 + version;
+export const placeOf = (epoch: number, version: number): number => epoch * 1e9 + version;
 
 export class Witness {
   readonly masks: Masks;
@@ -51,6 +52,8 @@ export class Witness {
     draining: 0,
     drained: 0,
     wholeLooks: 0,
+    outOfService: 0,
+    saidDrained: 0,
   };
 
   constructor(agents: readonly SimulatedAgent[], network: () => Network) {
@@ -61,6 +64,9 @@ export class Witness {
   concluded({ epoch }: SimulatedControl, version: number): void {
     this.#concluded = Math.max(this.#concluded, placeOf(epoch, version));
   }
+
+  /** Out of service, by an answer that an operator had: from that place on, until the operator asks for the contrary. */
+  readonly drains = new Drains();
 
   /** A withdrawal was answered: it holds now, or from then on. */
   announced(control: SimulatedControl, version: number, atMs: number | undefined): void {
@@ -78,7 +84,10 @@ export class Witness {
     let offered = 0;
     for (const gateway of gateways) {
       const bits = this.masks.offered(gateway);
-      if (bits !== 0) this.#lease(gateway);
+      if (bits !== 0) {
+        this.#lease(gateway);
+        this.seen.outOfService += this.drains.check(gateway, bits, this.masks);
+      }
       offered |= bits;
     }
     for (const [bit, place] of this.#withdrawnAt) {

@@ -47,6 +47,9 @@ function explainedNode(found: OutputFor<'explainNode'>): string {
       ['serves elsewhere', found.servesElsewhere.join(', ')],
       ['online', found.online],
       ['serving', found.serving],
+      ...(found.draining === undefined
+        ? []
+        : [['out of service', `draining: by its operator, since ${found.draining.since}`] as const]),
       ['operator permits', `${found.consent.permits ? 'yes' : 'no'}: ${found.consent.why}`],
       ['models', found.models.join(', ')],
       ...found.warnings.map((warning) => ['warning', warning] as const),

@@ -17,7 +17,7 @@ export function addMemberList(parent: Command, cli: Cli): void {
             member.reason,
             member.since,
             member.online,
-            member.serving,
+            member.draining === undefined ? member.serving : 'draining',
             member.models.join(', '),
           ]),
         ),

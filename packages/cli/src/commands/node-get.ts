@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
+import { drainText } from '../drain-text.ts';
 import { fields, table } from '../output.ts';
 
 export function addNodeGet(parent: Command, cli: Cli): void {
@@ -14,6 +15,14 @@ export function addNodeGet(parent: Command, cli: Cli): void {
             ['name', found.name],
             ['operator', found.operator],
             ['online', found.online],
+            ...(found.draining === undefined
+              ? []
+              : [
+                  ['out of service', drainText(found.draining)] as const,
+                  ['since', found.draining.since] as const,
+                  ['by', found.draining.by] as const,
+                  ['reason', found.draining.reason] as const,
+                ]),
             ['address', found.address],
             ['last seen', found.lastSeenAt],
             ['agent', found.agentVersion],

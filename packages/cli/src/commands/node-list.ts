@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
+import { drainText } from '../drain-text.ts';
 import { table } from '../output.ts';
 
 export function addNodeList(parent: Command, cli: Cli): void {
@@ -13,7 +14,7 @@ export function addNodeList(parent: Command, cli: Cli): void {
             node.id,
             node.name,
             node.operator,
-            node.online,
+            node.draining === undefined ? node.online : `out of service: ${drainText(node.draining)}`,
             node.location.map(({ country, subdivision }) => subdivision ?? country).join('|'),
             node.models.join(', '),
             node.pools.map(({ pool, state }) => (state === 'active' ? pool : `${pool} (${state})`)).join(', '),

@@ -14,6 +14,8 @@ export const ACTIONS = [
   'node.explain',
   'node.whatIf',
   'node.attest',
+  'node.drain',
+  'node.undrain',
   'node.remove',
 
   'principal.create',

@@ -9,6 +9,7 @@ import { receiptsRoutes } from './receipts.ts';
 import { bindingsRoutes } from './bindings.ts';
 import { claimsRoutes } from './claims.ts';
 import { domainsRoutes } from './domains.ts';
+import { drainsRoutes } from './drains.ts';
 import { eventsRoutes } from './events.ts';
 import { participationRoutes } from './participation.ts';
 import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
@@ -76,6 +77,7 @@ export const controlRoutes = defineRoutes({
   ...claimsRoutes,
   ...planRoutes,
   ...domainsRoutes,
+  ...drainsRoutes,
   ...eventsRoutes,
   ...quotasRoutes,
   ...auditRoutes,
@@ -443,6 +445,8 @@ export const controlRoutes = defineRoutes({
       servesElsewhere: z.array(z.string()),
       online: z.boolean(),
       serving: z.boolean(),
+      /** The node is out of service by its operator's word since then, in every pool; left out: it is not. */
+      draining: z.strictObject({ since: time }).optional(),
       consent: z.strictObject({ permits: z.boolean(), why: z.string() }),
       models: z.array(z.string()),
       clauses: z.array(clauseShape),

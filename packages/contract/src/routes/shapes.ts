@@ -62,11 +62,25 @@ export const memberShape = z.strictObject({
   since: time,
   activeSince: time.nullable(),
   online: z.boolean(),
-  /** True when the gateway may route to it right now: active, document acknowledged. */
+  /** True when the gateway may route to it right now: active, document acknowledged, not drained by its operator. */
   serving: z.boolean(),
   models: z.array(z.string()),
+  /** Left out: no. Of the node as a whole, whatever the state of this membership. */
+  draining: z.strictObject({ since: time }).optional(),
 });
 export type Member = z.infer<typeof memberShape>;
+
+/** A node out of service by its operator's word, and how far that is. */
+export const drainShape = z.strictObject({
+  since: time,
+  by: z.string(),
+  reason: z.string().nullable(),
+  /** `drained`: every gateway that may serve knows it, and nothing is in flight there; nothing new will be. */
+  state: z.enum(['draining', 'drained']),
+  /** Requests under way there, over all gateways; null while a gateway has yet to say. */
+  inFlight: z.int().nullable(),
+});
+export type Drain = z.infer<typeof drainShape>;
 
 export const nodeShape = z.strictObject({
   id: nodeIdShape,
@@ -81,6 +95,8 @@ export const nodeShape = z.strictObject({
   labels: z.record(z.string(), z.string()),
   location: z.array(place),
   pools: z.array(z.strictObject({ pool: z.string(), state: z.string(), reason: z.string() })),
+  /** Left out: it is in service. */
+  draining: drainShape.optional(),
   warnings: z.array(z.string()),
 });
 export type NodeSummary = z.infer<typeof nodeShape>;

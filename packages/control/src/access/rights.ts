@@ -56,6 +56,8 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
   'node.explain': [...SEES_NODE, 'subcloudOwner', 'delegate'],
   'node.whatIf': ['nodeOperator', ...WORKERS, 'subcloudOwner', 'delegate', ...NETWORK_READS],
   'node.attest': RUNS_NODE,
+  'node.drain': RUNS_NODE,
+  'node.undrain': RUNS_NODE,
   'node.remove': RUNS_NODE,
 
   'principal.create': ['networkAdmin'],

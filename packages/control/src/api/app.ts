@@ -29,6 +29,7 @@ import { bindingHandlers } from './handlers/bindings.ts';
 import { accountHandlers } from './handlers/accounts.ts';
 import { claimsHandlers } from './handlers/claims.ts';
 import { domainsHandlers } from './handlers/domains.ts';
+import { drainHandlers } from './handlers/drains.ts';
 import { eventHandlers } from './handlers/events.ts';
 import { participationHandlers } from './handlers/participation.ts';
 import { planHandlers } from './handlers/plan.ts';
@@ -68,6 +69,7 @@ const handlers: Handlers = {
   ...claimsHandlers,
   ...planHandlers,
   ...domainsHandlers,
+  ...drainHandlers,
   ...eventHandlers,
   ...quotaHandlers,
   ...auditHandlers,

@@ -84,16 +84,23 @@ function nodeOf(
   if (tried === undefined && (verdict === undefined || verdict.reason === 'not invited')) return undefined;
   const serves = servingModels(pass.table, pool.name, node.id);
   const offers = record.model !== null && serves.includes(record.model);
-  const part = tried !== undefined ? 'tried' : offers ? 'candidate' : 'excluded';
+  const drained = offers && node.drain !== undefined;
+  const part = tried !== undefined ? 'tried' : offers && !drained ? 'candidate' : 'excluded';
   const unchanged =
-    membership !== undefined && membership.sinceMs <= record.atMs && pool.revision === record.revision && offers;
+    membership !== undefined &&
+    membership.sinceMs <= record.atMs &&
+    (node.drain?.sinceMs ?? 0) <= record.atMs &&
+    pool.revision === record.revision &&
+    offers;
   const reason =
     tried?.outcome ??
     (part === 'candidate'
       ? 'not picked'
-      : serves.length > 0
-        ? 'does not serve this model'
-        : (membership?.reason ?? verdict?.reason ?? 'unknown'));
+      : drained
+        ? 'draining'
+        : serves.length > 0
+          ? 'does not serve this model'
+          : (membership?.reason ?? verdict?.reason ?? 'unknown'));
   return {
     node: node.id,
     nodeName: node.name,

@@ -1,5 +1,5 @@
 /** What of the world the API shows, and in which words. */
-import type { Member, NodeDetail, NodeSummary, SubcloudSummary } from '@subcloud/contract/routes/shapes';
+import type { Drain, Member, NodeDetail, NodeSummary, SubcloudSummary } from '@subcloud/contract/routes/shapes';
 import {
   type ClaimSource,
   type FactName,
@@ -19,7 +19,7 @@ import { linkWarnings } from '../facts/node-alerts.ts';
 import { factsOf } from '../world/facts-of.ts';
 import { iso, isoOrNull } from './context.ts';
 
-export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSummary {
+export function nodeView(world: World, node: NodeRecord, nowMs: number, draining: Drain | undefined): NodeSummary {
   const facts = indexFacts(factsOf(world, node));
   const known = <Fact extends FactName>(fact: Fact, source: ClaimSource) =>
     resolveClaim(facts, fact, { source, exact: false, by: null, owner: null, maxAgeMs: DEFAULT_MAX_AGE_MS }, nowMs)
@@ -41,6 +41,7 @@ export function nodeView(world: World, node: NodeRecord, nowMs: number): NodeSum
       const subcloud = world.subclouds.get(id);
       return subcloud === undefined ? [] : [{ pool: subcloud.name, state, reason }];
     }),
+    ...(draining === undefined ? {} : { draining }),
     warnings: [...nodeWarnings(facts, nowMs), ...linkWarnings(node.alerts, world.links.get(node.id) ?? [], nowMs)],
   };
 }
@@ -63,9 +64,9 @@ export function nodeWarnings(facts: IndexedFacts, nowMs: number): string[] {
   });
 }
 
-export function nodeDetailView(world: World, node: NodeRecord, nowMs: number): NodeDetail {
+export function nodeDetailView(world: World, node: NodeRecord, nowMs: number, draining: Drain | undefined): NodeDetail {
   return {
-    ...nodeView(world, node, nowMs),
+    ...nodeView(world, node, nowMs, draining),
     publicKey: node.publicKey,
     consent: node.consent,
     claims: node.claims.map((claim) => ({
@@ -105,9 +106,15 @@ export function memberView(
     since: iso(membership.sinceMs),
     activeSince: isoOrNull(membership.activeSinceMs),
     online,
-    serving: online && models.length > 0,
+    serving: online && node.drain === undefined && models.length > 0,
     models,
+    ...drainedSince(node),
   };
+}
+
+/** For whoever may see a node in a Subcloud; why and by whom is its operator's. */
+export function drainedSince({ drain }: NodeRecord): { readonly draining?: { readonly since: string } } {
+  return drain === undefined ? {} : { draining: { since: iso(drain.sinceMs) } };
 }
 
 export function subcloudView(world: World, table: PublishedTable, subcloud: SubcloudRecord): SubcloudSummary {

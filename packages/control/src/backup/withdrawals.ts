@@ -42,6 +42,14 @@ const ENDINGS: Readonly<Partial<Record<Action, readonly string[]>>> = {
   'claim.revoke': [`update claims set revoked_at = $2, revoked_by = 'restore' where id = $1 and revoked_at is null`],
   'attester.revoke': ['update attesters set revoked_at = $2 where name = $1 and revoked_at is null'],
   'node.remove': ['update nodes set removed_at = $2 where id = $1 and removed_at is null'],
+  'node.drain': [
+    `update nodes set drained_at = $2, drained_by = 'restore', drain_reason = $4::jsonb ->> 'reason'
+     where id = $1 and removed_at is null and drained_at is null and ($4::jsonb -> 'draining')::boolean`,
+  ],
+  // Only what was drained since: how it was at the time of the backup somebody has to look at.
+  'node.undrain': [
+    `update nodes set drained_at = null, drained_by = null, drain_reason = null where id = $1 and drained_by = 'restore'`,
+  ],
   'subcloud.delete': [`update subclouds set deleted_at = $2 where name = $1 and deleted_at is null and id <> 'global'`],
   'invitation.revoke': [
     `update invitations set answered_at = $2, answer = 'revoked', answered_by = 'restore' where id = $1 and answered_at is null`,

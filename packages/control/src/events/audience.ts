@@ -97,6 +97,8 @@ const RULES: Readonly<Record<EventKind, Rule>> = {
   'membership.banned': membership,
   'membership.ended': membership,
   'node.enrolled': node,
+  'node.drained': node,
+  'node.undrained': node,
   'node.removed': node,
   'node.online': node,
   'node.offline': node,

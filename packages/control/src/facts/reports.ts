@@ -14,6 +14,7 @@ import { saveLastUse } from '../access/last-use.ts';
 import type { Change, ChangeScope, Loop, Transaction } from '../loop.ts';
 import { dueCheck, smallestMaxAgeMs } from '../membership/due.ts';
 import { type NewEvent, insertEvents } from '../store/events.ts';
+import { noteInFlight } from '../world/drains.ts';
 import { factsOf } from '../world/facts-of.ts';
 import type { NodeRecord, World } from '../world/world.ts';
 import { withAudits } from './audits.ts';
@@ -83,13 +84,14 @@ export function createReportSink(options: ReportSinkOptions): ReportSink {
 
   return {
     async receive(report) {
-      // Heartbeats change memory alone: the store hears of them once a minute (see maintenance.ts).
+      // These change memory alone; the store hears of heartbeats once a minute (see maintenance.ts).
       for (const event of report.events) {
+        if (event.type === 'in-flight') noteInFlight(loop.world, report.gateway, event);
         if (event.type !== 'alive') continue;
         const { revived, subclouds } = confirm(loop.world, event.nodes, clock.nowMs());
         loop.touch(revived, { subclouds });
       }
-      const events = report.events.filter(({ type }) => type !== 'alive');
+      const events = report.events.filter(({ type }) => type !== 'alive' && type !== 'in-flight');
       if (events.length === 0 && report.links === undefined) return;
       await loop.change((tx) => takeReport(options, untold, tx, { ...report, events }));
       workOff();
@@ -237,6 +239,7 @@ async function draftChanges(
         break;
       case 'unlinked':
       case 'alive':
+      case 'in-flight':
         break;
     }
   }

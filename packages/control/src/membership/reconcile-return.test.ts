@@ -189,7 +189,7 @@ describe('draining', () => {
       expect(node.lab()).toBe('draining: consent');
       expect([dueMs, verdicts.get(LAB)?.reason, verdicts.get('global')?.reason]).toEqual([
         NOW + DRAIN_TIMEOUT_MS,
-        'draining',
+        'leaving',
         'isolation',
       ]);
       expect(node.at.memberships.has('global')).toBe(false);

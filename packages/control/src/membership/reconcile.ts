@@ -278,7 +278,8 @@ function decidesAll(
 /** Why the node is not in, in the words that are counted. */
 function reasonOf(next: Membership | null, { permits, reason }: Verdict): string {
   if (next === null) return reason;
-  if (next.state === 'draining') return 'draining';
+  // Not to be taken for a node that its operator has drained, which leaves nothing.
+  if (next.state === 'draining') return 'leaving';
   if (next.state !== 'left') return next.reason;
   // Where nothing is in the way but the time.
   if (!permits || reason !== 'joined') return reason;

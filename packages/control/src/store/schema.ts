@@ -16,6 +16,9 @@ interface NodeTable {
   concurrency: number | null;
   declaration: JSONColumnType<object> | null;
   told_online: Generated<boolean>;
+  drained_at: number | null;
+  drained_by: string | null;
+  drain_reason: string | null;
 }
 interface AttesterTable {
   name: string;

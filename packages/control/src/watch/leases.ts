@@ -30,6 +30,8 @@ export interface Leases {
   release(gateway: string, boot: string): void;
   /** What the gateway may serve by, over all of its processes; undefined where no lease of it is live. */
   of(gateway: string): { readonly endsAtMs: number; readonly acknowledged: number } | undefined;
+  /** Those that may be serving, by a lease that is live. */
+  gateways(): readonly string[];
   /** A version was published just now. */
   published(version: number): void;
   /** True when every live lease has acknowledged `version`; it is concluded from then on. */
@@ -121,6 +123,7 @@ export function createLeases(clock: Clock, remembered: ReadonlyMap<string, numbe
         acknowledged: Math.min(...own.map(({ acknowledged }) => acknowledged)),
       };
     },
+    gateways: () => live().map(({ gateway }) => gateway),
     published(version) {
       publications.push({ version, atMs: clock.monotonicMs() });
       const slowest = Math.min(...[...leases.values()].map(({ acknowledged }) => acknowledged), version);

@@ -12,6 +12,7 @@ import type { Database } from '../store/database.ts';
 import { loadClaims } from '../facts/load-claims.ts';
 import { globalRecord, networkRecord, subcloudRecord } from './subcloud-record.ts';
 import { type DomainRecord, registryFor } from './domains.ts';
+import { newDrain } from './drains.ts';
 import { noShare } from './isolation-rules.ts';
 import { loadPeople } from './people.ts';
 import { loadAnswers, loadBans } from './load-participation.ts';
@@ -204,6 +205,9 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       'declaration_serial',
       'consent',
       'concurrency',
+      'drained_at',
+      'drained_by',
+      'drain_reason',
     ])
     .where('removed_at', 'is', null)
     .execute();
@@ -232,6 +236,7 @@ async function loadNodes(db: Database, world: World): Promise<void> {
       dueMs: null,
       decidedAtMs: 0,
       lossVersion: 0,
+      drain: row.drained_at === null ? undefined : newDrain(row.drained_at, row.drained_by ?? '', row.drain_reason),
     });
   }
   await loadClaims(db, world);

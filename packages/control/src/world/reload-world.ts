@@ -5,6 +5,7 @@
 import { stageAccess } from '../compile/access-rows.ts';
 import type { PublishedTable } from '../compile/published-table.ts';
 import type { Database } from '../store/database.ts';
+import { keepDrain } from './drains.ts';
 import { loadWorld } from './load-world.ts';
 import type { World } from './world.ts';
 
@@ -16,6 +17,7 @@ export async function reloadWorld(db: Database, world: World, table: PublishedTa
     const old = world.nodes.get(id);
     if (old === undefined) continue;
     node.lossVersion = old.lossVersion;
+    keepDrain(old, node);
     // Heartbeats since the last write to the store are known here only.
     if ((old.lastSeenAtMs ?? 0) > (node.lastSeenAtMs ?? 0)) node.lastSeenAtMs = old.lastSeenAtMs;
     node.confirmedAtMs = Math.max(node.confirmedAtMs, old.confirmedAtMs);

@@ -19,6 +19,7 @@ import type { OperatorAnswer } from './answers.ts';
 import type { BanRecord } from './bans.ts';
 import type { Membership } from '../membership/reconcile.ts';
 import type { DomainRecord } from './domains.ts';
+import type { NodeDrain } from './drains.ts';
 import type { People } from './people.ts';
 import type { IsolationShare } from './isolation-rules.ts';
 import type { GatewayRecord } from './gateway-record.ts';
@@ -57,6 +58,8 @@ export interface NodeRecord {
   decidedAtMs: number;
   /** Not stored: the table version in which the node last lost something; 0 when nothing since start. */
   lossVersion: number;
+  /** Out of service by its operator's word, in every pool; undefined: in service. */
+  drain?: NodeDrain | undefined;
   /** Not stored: what its operator should know of its links. */
   alerts?: NodeAlerts | undefined;
 }

@@ -114,7 +114,7 @@ function linked(table: RoutingTable, pool: string, links: Links): LinkedMember[]
   for (const member of table.poolIndexes.get(pool)?.members.values() ?? []) {
     const link = links.get(member.node);
     const node = table.nodes.get(member.node);
-    if (link === undefined || link.closed || link.draining || node === undefined) continue;
+    if (link === undefined || link.closed || link.draining || node === undefined || node.draining === true) continue;
     members.push(linkedMember(member, placesOf(node)));
   }
   return members;

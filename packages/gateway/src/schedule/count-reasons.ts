@@ -22,6 +22,8 @@ export function countReasons(
   const counts = new Map(Object.entries(pool.excluded));
   let members = 0;
   for (const member of index?.members.values() ?? []) {
+    // Control counts it among those that are not taken.
+    if (view.nodes.get(member.node)?.draining === true) continue;
     members += 1;
     const reason = member.models.includes(model) ? (whyNotEligible(member, view) ?? 'tried') : 'model';
     counts.set(reason, (counts.get(reason) ?? 0) + 1);

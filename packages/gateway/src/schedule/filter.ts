@@ -7,7 +7,15 @@ import { type Reserves, hasPlace } from '../capacity/places.ts';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import { type NodeLink, isServing } from '../link/node-link.ts';
 
-export type NotEligible = 'expired' | 'offline' | 'address changed' | 'busy' | 'tried' | 'modality' | 'preferences';
+export type NotEligible =
+  | 'expired'
+  | 'offline'
+  | 'draining'
+  | 'address changed'
+  | 'busy'
+  | 'tried'
+  | 'modality'
+  | 'preferences';
 
 /** What a pick sees of the moment: never stored, never shared between picks. */
 export interface PickView {
@@ -42,6 +50,7 @@ export function whyNot(
 ): NotEligible | undefined {
   if (member.validUntil !== null && member.validUntil <= view.controlNowMs) return 'expired';
   if (node === undefined || link === undefined || !isServing(link, view.monotonicMs)) return 'offline';
+  if (node.draining === true) return 'draining';
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
   if (view.tried.includes(member.node)) return 'tried';
   if (view.inputs !== undefined && !takes(node, view.model, view.inputs)) return 'modality';

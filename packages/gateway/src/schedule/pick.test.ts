@@ -10,6 +10,8 @@ import { pick } from './pick.ts';
 interface Case {
   readonly linked: boolean;
   readonly draining: boolean;
+  /** Out of service by its operator's word. */
+  readonly drained: boolean;
   readonly silent: boolean;
   readonly moved: boolean;
   readonly expired: boolean;
@@ -21,6 +23,7 @@ const NOW = 1_000_000;
 const WELL: Case = {
   linked: true,
   draining: false,
+  drained: false,
   silent: false,
   moved: false,
   expired: false,
@@ -39,6 +42,7 @@ function fleet(cases: readonly Case[], tried: readonly string[] = []): { members
       operator: 'user:op',
       measuredAddress: '127.0.0.1',
       concurrency: one.concurrency,
+      ...(one.drained ? { draining: true as const } : {}),
     });
     if (one.linked) {
       links.set(id, {
@@ -59,6 +63,7 @@ function fleet(cases: readonly Case[], tried: readonly string[] = []): { members
 const anyCase = fc.record({
   linked: fc.boolean(),
   draining: fc.boolean(),
+  drained: fc.boolean(),
   silent: fc.boolean(),
   moved: fc.boolean(),
   expired: fc.boolean(),
@@ -83,6 +88,7 @@ test('a pick is eligible, and there is one exactly when a member is', () => {
         const able = cases.flatMap((one, index) =>
           one.linked &&
           !one.draining &&
+          !one.drained &&
           !one.silent &&
           !one.moved &&
           !one.expired &&
@@ -150,10 +156,11 @@ test('the first reason that holds is the one that is counted', () => {
     reason({ linked: false }),
     reason({ silent: true }),
     reason({ draining: true }),
+    reason({ drained: true, moved: true }),
     reason({ moved: true }),
     reason({ inFlight: 1, concurrency: 1 }),
     reason({}, ['nod_0']),
-  ]).toEqual([undefined, 'expired', 'offline', 'offline', 'offline', 'address changed', 'busy', 'tried']);
+  ]).toEqual([undefined, 'expired', 'offline', 'offline', 'offline', 'draining', 'address changed', 'busy', 'tried']);
 });
 
 /** A try that ended so, at `NOW - agoMs`, after `tookMs`. */

@@ -7,23 +7,28 @@ import { EMPTY_TABLE, type RoutingTable, TableBuilder, membersServing } from './
 
 const POOLS = ['a', 'b'];
 const MODELS = ['m1', 'm2', 'm3'];
+const PUBLIC_KEY = generateSigningKey().publicKey;
 const change = fc.record({
   pool: fc.constantFrom(...POOLS),
   node: fc.nat(6).map((number) => `nod_${number}`),
   models: fc.option(fc.uniqueArray(fc.constantFrom(...MODELS), { maxLength: 3 })),
+  share: fc.option(fc.constantFrom(0.25, 0.5), { nil: undefined }),
+  validUntil: fc.option(fc.nat(9)),
+  /** Of the node's own row; undefined: nothing is said of it. */
+  draining: fc.option(fc.boolean(), { nil: undefined }),
 });
 
-/** Every (pool, model) with its nodes, in a form that can be compared. */
+/** Every (pool, model) with its rows, whole, and what is known of nodes, in a form that can be compared. */
 function shape(table: RoutingTable): unknown {
-  return POOLS.flatMap((pool) =>
+  const members = POOLS.flatMap((pool) =>
     MODELS.map((model) => [
       pool,
       model,
-      membersServing(table, pool, model)
-        .map(({ node }) => node)
-        .sort(),
+      [...membersServing(table, pool, model)].sort((one, other) => (one.node < other.node ? -1 : 1)),
     ]),
   );
+  const nodes = [...table.nodes.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
+  return [members, nodes, [...table.draining].sort()];
 }
 
 test('deltas lead to the same table as a snapshot of all rows, and never change the one before', () => {
@@ -35,13 +40,21 @@ test('deltas lead to the same table as a snapshot of all rows, and never change 
         const before = table;
         const beforeShape = JSON.stringify(shape(before));
         const builder = new TableBuilder(table, 'delta');
-        for (const { pool, node, models } of changes) {
+        for (const { pool, node, models, share, validUntil, draining } of changes) {
           const key = rowKey.member(pool, node);
+          if (draining !== undefined) {
+            const [nodeKey, row] = nodeRow(node, PUBLIC_KEY);
+            const nodeRows = [nodeKey, { ...(row as object), ...(draining ? { draining } : {}) }] as const;
+            rows.set(nodeKey, nodeRows);
+            builder.set(...nodeRows);
+          }
           if (models === null) {
             rows.delete(key);
             builder.delete(key);
           } else {
-            const row = memberRow(pool, node, models);
+            const [, value] = memberRow(pool, node, models);
+            const more = share === undefined ? { validUntil } : { validUntil, share };
+            const row = [key, { ...(value as object), ...more }] as const;
             rows.set(key, row);
             builder.set(...row);
           }

@@ -40,6 +40,8 @@ export interface RoutingTable {
   /** By name of the pool. */
   readonly poolIndexes: ReadonlyMap<string, PoolIndex>;
   readonly nodes: ShardedMap<NodeRow>;
+  /** Of them, those that are out of service. */
+  readonly draining: ReadonlySet<string>;
   /** By SHA-256 hex of the secret. */
   readonly credentials: ShardedMap<CredentialRow>;
   /** By id; one without a row belongs to nobody and is not bound itself. */
@@ -55,6 +57,7 @@ export const EMPTY_TABLE: RoutingTable = {
   pools: ShardedMap.empty(),
   poolIndexes: new Map(),
   nodes: ShardedMap.empty(),
+  draining: new Set(),
   credentials: ShardedMap.empty(),
   principals: ShardedMap.empty(),
   documents: ShardedMap.empty(),
@@ -171,6 +174,7 @@ export class TableBuilder {
       pools: edits.pool.done(),
       poolIndexes: edits.member.done(),
       nodes: edits.node.done(),
+      draining: drainingAfter(base.draining, node),
       credentials: edits.credential.done(),
       principals: edits.principal.done(),
       documents: edits.document.done(),
@@ -179,6 +183,18 @@ export class TableBuilder {
     const bansChanged = whole || principal.size > 0 || [...pool.values()].some((row) => row?.banned !== undefined);
     return { table, nodes: node, credentials: credential, documents: document, whole, cuts, bansChanged };
   }
+}
+
+function drainingAfter(
+  before: ReadonlySet<string>,
+  changes: ReadonlyMap<string, NodeRow | undefined>,
+): ReadonlySet<string> {
+  const after = new Set(before);
+  for (const [id, row] of changes) {
+    if (row?.draining === true) after.add(id);
+    else after.delete(id);
+  }
+  return after;
 }
 
 function keyRest(kind: RowKind, key: string): string {

@@ -26,6 +26,7 @@ export function snapshotTable(): SnapshotTable {
   let network: NetworkRow | undefined;
   const pools = ShardedMap.collect<PoolRow>();
   const nodes = ShardedMap.collect<NodeRow>();
+  const draining = new Set<string>();
   const credentials = ShardedMap.collect<CredentialRow>();
   const principals = ShardedMap.collect<PrincipalRow>();
   const documents = ShardedMap.collect<DocumentRow>();
@@ -40,6 +41,7 @@ export function snapshotTable(): SnapshotTable {
         case 'pool':
           return pools.add(rest, row as PoolRow);
         case 'node':
+          if ((row as NodeRow).draining === true) draining.add(rest);
           return nodes.add(rest, row as NodeRow);
         case 'member':
           return members.add(row as MemberRow);
@@ -58,6 +60,7 @@ export function snapshotTable(): SnapshotTable {
       pools: pools.done(),
       poolIndexes: members.done(),
       nodes: nodes.done(),
+      draining,
       credentials: credentials.done(),
       principals: principals.done(),
       documents: documents.done(),
@@ -109,10 +112,5 @@ function sharedTexts(): (row: MemberRow) => MemberRow {
     if (known === undefined) lists.set(key, models);
     return known ?? models;
   };
-  return ({ pool, node, models, validUntil }) => ({
-    pool: text(pool),
-    node: text(node),
-    models: list(models),
-    validUntil,
-  });
+  return (row) => ({ ...row, pool: text(row.pool), node: text(row.node), models: list(row.models) });
 }

@@ -11,7 +11,7 @@ import { type ApiContext, type Handlers, iso, isoOrNull } from '../context.ts';
 import { consentOf } from '../../world/answers.ts';
 import { overLimitCounts } from '../../store/over-limit.ts';
 import { factsOf } from '../../world/facts-of.ts';
-import { nodeWarnings, servingModels, subcloudView } from '../views.ts';
+import { drainedSince, nodeWarnings, servingModels, subcloudView } from '../views.ts';
 
 /** What limits in dry run would have refused is counted over the last day. */
 const OVER_LIMIT_MS = 86_400_000;
@@ -43,7 +43,8 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
       returnsAt: isoOrNull(returnsAtMs(subcloud, membership, nowMs)),
       servesElsewhere: servesElsewhere(context, actor, node, subcloud),
       online,
-      serving: online && models.length > 0,
+      serving: online && node.drain === undefined && models.length > 0,
+      ...drainedSince(node),
       consent: consentView(world, subcloud, node),
       models,
       clauses: decision.clauses.map((clause) => ({ ...clause })),
@@ -58,6 +59,7 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
     const byReason: Record<string, number> = {};
     let considered = 0;
     let offline = 0;
+    let draining = 0;
     for (const node of world.nodes.values()) {
       const verdict = verdictsOf(world, node, clock.nowMs(), only).get(subcloud.id);
       if (verdict === undefined || verdict.reason === 'not invited') continue;
@@ -65,7 +67,9 @@ export const explainHandlers: Pick<Handlers, 'explainNode' | 'explainSubcloud'> 
       const active = node.memberships.get(subcloud.id)?.state === 'active';
       if (!active) byReason[verdict.reason] = (byReason[verdict.reason] ?? 0) + 1;
       else if (!isOnline(world, node.id)) offline += 1;
+      else if (node.drain !== undefined) draining += 1;
     }
+    if (draining > 0) byReason['draining'] = draining;
     if (offline > 0) byReason['offline'] = offline;
     const { revision, members, models } = subcloudView(world, pass.table, subcloud);
     // A later Subcloud of a name has nothing of an earlier one.

@@ -4,20 +4,24 @@ import { nodeDetailView, nodeView } from '../views.ts';
 import { operatedNode, seesNode } from '../../access/authorise.ts';
 import { actorName } from '../../access/actor.ts';
 import { insertEvents } from '../../store/events.ts';
+import { drainOf } from './drains.ts';
 
 export const nodeHandlers: Pick<Handlers, 'listNodes' | 'getNode' | 'removeNode'> = {
-  listNodes({ loop, clock }, { query }, actor) {
+  listNodes(context, { query }, actor) {
+    const { loop, clock } = context;
     const { world } = loop;
     const { items, next } = page(
       [...world.nodes.values()].filter((node) => seesNode(actor, node, world)),
       ({ id }) => id,
       query,
     );
-    return { items: items.map((node) => nodeView(world, node, clock.nowMs())), next };
+    return { items: items.map((node) => nodeView(world, node, clock.nowMs(), drainOf(context, node))), next };
   },
 
-  getNode({ loop, clock }, { params }, actor) {
-    return nodeDetailView(loop.world, operatedNode(actor, loop.world, params.id), clock.nowMs());
+  getNode(context, { params }, actor) {
+    const { loop, clock } = context;
+    const node = operatedNode(actor, loop.world, params.id);
+    return nodeDetailView(loop.world, node, clock.nowMs(), drainOf(context, node));
   },
 
   async removeNode(context, { params }, actor) {
