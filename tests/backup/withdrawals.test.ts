@@ -131,6 +131,7 @@ const DONE_AGAIN = [
   'member.ban',
   'member.deny',
   'member.remove',
+  'node.drain',
   'node.remove',
   'org.remove',
   'signingKey.rotate',
