@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongTestsFirst } from './tools/long-tests-first.ts';
 
 const seedsPath = fileURLToPath(new URL('./packages/testkit/src/vitest-property-seeds.ts', import.meta.url));
 const globalSetupPath = fileURLToPath(new URL('./packages/testkit/src/vitest-global-setup.ts', import.meta.url));
@@ -18,6 +19,7 @@ export default defineConfig({
     pool: 'forks',
     // The PostgreSQL of the tests needs the rest of the machine; two workers fill two cores.
     maxWorkers: 2,
+    sequence: { sequencer: LongTestsFirst },
     // Only what hangs: how long a test takes on a busy machine decides nothing.
     testTimeout: 120_000,
     hookTimeout: 120_000,

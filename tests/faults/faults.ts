@@ -5,6 +5,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { NodeHandler } from '@subcloud/testkit/peer-node';
 import { COMPLETION, event, sendJson } from '@subcloud/testkit/test-gateway';
+import { REAL_FAULTS, type RealFault } from './real-faults.ts';
 
 /** What the caller of one request sees: `broken` is a connection that ends before its answer does. */
 export interface Seen {
@@ -184,6 +185,12 @@ export const FURTHER: readonly { readonly fault: string; readonly caller: string
   },
 ];
 
+const CALLERS: Readonly<Record<RealFault['caller'], string>> = {
+  whole: 'the whole text',
+  interrupted: 'the beginning of the text, then the error event `upstream.interrupted`',
+  'refused by the engine': 'the engine’s own 400',
+};
+
 export function page(): string {
   const seen = ({ status, end }: Seen): string => `${status} ${end}`;
   const rows = FAULTS.map(
@@ -205,6 +212,17 @@ export function page(): string {
     '| fault | its caller | costs the node |',
     '| --- | --- | --- |',
     ...FURTHER.map(({ fault, caller, cost }) => `| ${fault} | ${caller} | ${cost} |`),
+    '',
+    '## With real engines',
+    '',
+    'The same on real processes: two nodes with a real model each, real agents, a proxy that cuts, holds and spoils bytes between them',
+    '(`tests/faults/real-faults.test.ts`). At temperature 0 a whole text is that of an answer which nothing disturbed, and what came before an',
+    'error event is its beginning, to the character. The tries are what `subcloud request explain` tells; each answer is one usage record, at the node of its',
+    'last try; a node of another pool with the same model sees nothing.',
+    '',
+    '| fault | its caller | tries |',
+    '| --- | --- | --- |',
+    ...REAL_FAULTS.map(({ fault, caller, tries }) => `| ${fault} | ${CALLERS[caller]} | ${tries.join(', then ')} |`),
     '',
   ].join('\n');
 }
