@@ -25,6 +25,17 @@ test('null means: not given', () => {
   expect(parseChatRequest({ ...least, ...nulls, stream_options: null })).toEqual(parseChatRequest(least));
 });
 
+test('what asks for nothing special is no fault', () => {
+  const plain = {
+    response_format: { type: 'text' },
+    modalities: ['text'],
+    presence_penalty: 0,
+    logit_bias: {},
+    tools: [],
+  };
+  expect(parseChatRequest({ ...least, ...plain, tool_choice: 'none' })).toEqual(parseChatRequest(least));
+});
+
 test('text parts are joined, and developer is the system', () => {
   const messages = [
     { role: 'developer', content: 'be brief' },
@@ -59,6 +70,12 @@ test.each([
   ['top_logprobs', { logprobs: true, top_logprobs: 21 }],
   ['top_logprobs', { top_logprobs: 2 }],
   ['stream', { stream: 'yes' }],
+  ['response_format', { response_format: { type: 'json_object' } }],
+  ['response_format', { response_format: { type: 'json_schema', json_schema: { name: 'a', schema: {} } } }],
+  ['modalities', { modalities: ['text', 'audio'] }],
+  ['presence_penalty', { presence_penalty: 0.5 }],
+  ['frequency_penalty', { frequency_penalty: -1 }],
+  ['logit_bias', { logit_bias: { 50256: -100 } }],
 ])('a fault in %s is refused with its name', (param, fault) => {
   expect(() => parseChatRequest({ ...least, ...fault })).toThrow(
     expect.objectContaining({ status: 400, param }) as Error,

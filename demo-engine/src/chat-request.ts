@@ -34,6 +34,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
     const list = fields[name];
     if (Array.isArray(list) && list.length > 0) throw refused(name, 'this model cannot call functions');
   }
+  refuseUnable(fields);
   checkContinuation(fields);
   const topLogprobs = numberIn(fields, 'top_logprobs', 0, maxTopLogprobs, true);
   const logprobs = booleanIn(fields, 'logprobs') ?? false;
@@ -44,6 +45,25 @@ export function parseChatRequest(body: unknown): ChatRequest {
     maxTokens: numberIn(fields, 'max_completion_tokens', 1, 1e9, true) ?? numberIn(fields, 'max_tokens', 1, 1e9, true),
     topLogprobs: logprobs ? (topLogprobs ?? 0) : undefined,
   };
+}
+
+/** What changes an answer and is not done here: left out it would be a wrong answer that looks like a right one. */
+function refuseUnable(fields: Fields): void {
+  const format = fields['response_format'] ?? undefined;
+  if (format !== undefined && objectAt(format, 'response_format')['type'] !== 'text') {
+    throw refused('response_format', 'this model answers with plain text only');
+  }
+  const { modalities } = fields;
+  if (Array.isArray(modalities) && modalities.some((one) => one !== 'text')) {
+    throw refused('modalities', 'this model writes text only');
+  }
+  for (const name of ['presence_penalty', 'frequency_penalty']) {
+    if ((numberIn(fields, name, -2, 2) ?? 0) !== 0) throw refused(name, 'this engine does not do that');
+  }
+  const bias = fields['logit_bias'] ?? undefined;
+  if (bias !== undefined && Object.keys(objectAt(bias, 'logit_bias')).length > 0) {
+    throw refused('logit_bias', 'this engine does not do that');
+  }
 }
 
 /** vLLM's words for what this engine does anyway; in them it can be told that the message must be there. */
@@ -68,6 +88,7 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
     if ((numberIn(fields, name, 1, 128, true) ?? 1) !== 1)
       throw refused(name, 'this engine gives one answer a request');
   }
+  refuseUnable(fields);
   for (const name of ['logprobs', 'suffix']) {
     if ((fields[name] ?? undefined) !== undefined) throw refused(name, 'this engine does not do that');
   }

@@ -164,6 +164,26 @@ test('the list of models names the one there is', async () => {
   expect(JSON.parse(await textOf(response))).toMatchObject({ object: 'list', data: [{ id: 'm', max_model_len: 10 }] });
 });
 
+test('the model that makes embeddings is not asked for text in vain: the answer names the one that writes', async () => {
+  const model = { id: 'm', maxContextTokens: 10, generate: hello, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const embeddings = { id: 'e', dimensions: 2, embed: () => Promise.resolve({ vectors: [], tokens: 0 }) };
+  const server = createEngineServer(model, () => 0, embeddings);
+  servers.push(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  for (const [where, body] of [
+    [path, ask({ model: 'e' })],
+    ['/v1/completions', JSON.stringify({ model: 'e', prompt: 'x' })],
+  ] as const) {
+    const response = await send(port, { path: where }, body);
+    expect(response.statusCode).toBe(400);
+    expect(JSON.parse(await textOf(response))).toMatchObject({
+      error: { code: 'unsupported_operation', param: 'model', message: expect.stringContaining('ask m') as string },
+    });
+  }
+});
+
 test.each([
   [404, 'unknown_path', { path: '/v1/embeddings' }, ask()],
   [405, 'method_not_allowed', { path, method: 'GET' }, undefined],

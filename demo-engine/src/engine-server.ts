@@ -35,11 +35,12 @@ interface Models {
 }
 
 async function answer(
-  { model, embeddings }: Models,
+  models: Models,
   request: IncomingMessage,
   response: ServerResponse,
   nowMs: () => number,
 ): Promise<void> {
+  const { model, embeddings } = models;
   const [path = ''] = (request.url ?? '').split('?');
   switch (path) {
     case '/v1/models':
@@ -49,7 +50,12 @@ async function answer(
         .end(JSON.stringify(modelList({ model, embeddings })));
     case '/v1/completions':
       requireMethod(request, 'POST');
-      return answerCompletion(model, parseCompletionRequest(await readJsonBody(request)), response, nowMs);
+      return answerCompletion(
+        model,
+        forText(models, parseCompletionRequest(await readJsonBody(request))),
+        response,
+        nowMs,
+      );
     case '/v1/embeddings':
       requireMethod(request, 'POST');
       if (embeddings === undefined)
@@ -57,10 +63,19 @@ async function answer(
       return answerEmbeddings(embeddings, await readJsonBody(request), response);
     case '/v1/chat/completions':
       requireMethod(request, 'POST');
-      return answerChat(model, parseChatRequest(await readJsonBody(request)), response, nowMs);
+      return answerChat(model, forText(models, parseChatRequest(await readJsonBody(request))), response, nowMs);
     default:
       throw new ApiError(404, 'This engine does not serve that path.', { code: 'unknown_path' });
   }
+}
+
+/** @throws ApiError 400 where it is for the model that writes nothing */
+function forText<Asked extends { readonly model: string }>({ model, embeddings }: Models, asked: Asked): Asked {
+  if (asked.model !== embeddings?.id) return asked;
+  throw new ApiError(400, `${asked.model} makes embeddings and writes no text: ask ${model.id} for that.`, {
+    code: 'unsupported_operation',
+    param: 'model',
+  });
 }
 
 function requireMethod(request: IncomingMessage, method: string): void {

@@ -9,11 +9,15 @@ export interface InferencePath {
   readonly forwarded: boolean;
 }
 
+export const MODELS_PATH = '/v1/models';
+/** Before the id of one model: `GET /v1/models/ID`. */
+export const MODEL_PATH_PREFIX = '/v1/models/';
+
 export const INFERENCE_PATHS = [
   { method: 'POST', path: '/v1/chat/completions', forwarded: true },
   { method: 'POST', path: '/v1/completions', forwarded: true },
   { method: 'POST', path: '/v1/embeddings', forwarded: true },
-  { method: 'GET', path: '/v1/models', forwarded: false },
+  { method: 'GET', path: MODELS_PATH, forwarded: false },
 ] as const satisfies readonly InferencePath[];
 
 export const FORWARDED_PATHS: ReadonlySet<string> = new Set(
@@ -24,6 +28,14 @@ export const FORWARDED_PATHS: ReadonlySet<string> = new Set(
 export const REQUEST_HEADERS: ReadonlySet<string> = new Set(['content-type', 'accept']);
 /** From the engine to the caller. Never set-cookie, location, server or access-control-*. */
 export const RESPONSE_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-length']);
+
+const WAIT_SECONDS = /^\d{1,6}$/;
+
+/** `retry-after` of an engine or node that is busy, where it is a number of seconds: all that is passed on of it. */
+export function busyFor(status: number, retryAfter: unknown): { readonly 'retry-after'?: string } {
+  const says = typeof retryAfter === 'string' && WAIT_SECONDS.test(retryAfter);
+  return says && (status === 429 || status === 503) ? { 'retry-after': retryAfter } : {};
+}
 
 /** Sent with all engine output, so that a browser never runs it. */
 export const SANDBOX_HEADERS = { 'content-security-policy': 'sandbox', 'x-content-type-options': 'nosniff' } as const;

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
-import { INFERENCE_PATHS, POOL_PATH_PREFIX } from '@subcloud/contract/inference';
+import { INFERENCE_PATHS, MODEL_PATH_PREFIX, POOL_PATH_PREFIX } from '@subcloud/contract/inference';
 import { LINK_IDENTITY_PATH } from '@subcloud/contract/link';
 import { apiRoute, handleApi } from './apis/handle-api.ts';
 import { type Readiness, sendHealth, sendReadiness } from './endpoints/health.ts';
@@ -14,10 +14,15 @@ import { CONTROL_METRICS_PATH, METRICS_PATH, type MetricsEndpoint, mayRead, send
 import type { PassThrough } from './endpoints/pass-through.ts';
 import { clientAddress } from './front/client-address.ts';
 import type { CertificateKeeper, GatewayKeys } from './link/gateway-identity.ts';
+import { identityHeaders } from './request/answer-headers.ts';
 import { handleInference } from './request/handler.ts';
+import { identify } from './request/identify.ts';
 import { listModels } from './request/list-models.ts';
 import type { RequestDeps } from './request/request-deps.ts';
 import { sendError } from './request/send-error.ts';
+
+/** Of OpenAI's API, below a pool or not. */
+const OPENAI_PREFIX = '/v1/';
 
 export interface Routes {
   readonly requests: RequestDeps;
@@ -53,7 +58,7 @@ export function requestListener(routes: Routes): RequestListener {
         return sendIdentity(request, response, queryAt === -1 ? '' : url.slice(queryAt + 1), routes.identity);
       default:
         if (routes.control.matches(path)) return routes.control.pass(request, response);
-        sendError(response, new AppError('client.not_found'));
+        refusePath(routes.requests, request, response, unknownPath(path));
     }
   };
 }
@@ -76,15 +81,38 @@ function refusedUnnamed(request: IncomingMessage, response: ServerResponse): boo
 
 /** Whether the path was one of the contract's, with or without a pool in front. */
 function inference(routes: Routes, request: IncomingMessage, response: ServerResponse, path: string): boolean {
-  const split = splitPool(path);
-  const sameRoute = INFERENCE_PATHS.find((known) => known.path === split.path);
-  if (sameRoute === undefined) return false;
-  if (sameRoute.method !== request.method) sendError(response, new AppError('client.method_not_allowed'));
-  else if (sameRoute.forwarded) {
+  const { poolName, path: below } = splitPool(path);
+  const sameRoute = INFERENCE_PATHS.find((known) => known.path === below);
+  const encodedId = below.startsWith(MODEL_PATH_PREFIX) ? below.slice(MODEL_PATH_PREFIX.length) : undefined;
+  if (sameRoute === undefined && encodedId === undefined) return false;
+  if (sameRoute?.forwarded === true) {
     // Never rejects: every fault of a stage ends as an answer.
-    void handleInference(routes.requests, request, response, split);
-  } else listModels(routes.requests, request, response, split.poolName);
+    if (request.method === 'POST') void handleInference(routes.requests, request, response, { poolName, path: below });
+    else refusePath(routes.requests, request, response, new AppError('client.method_not_allowed'), { allow: 'POST' });
+  } else if (request.method === 'GET' || request.method === 'HEAD') {
+    listModels(routes.requests, request, response, { poolName, encodedId });
+  } else
+    refusePath(routes.requests, request, response, new AppError('client.method_not_allowed'), { allow: 'GET, HEAD' });
   return true;
+}
+
+/** What is asked for by a path of OpenAI's that is not served is not a matter of the credential. */
+function unknownPath(path: string): AppError {
+  if (!splitPool(path).path.startsWith(OPENAI_PREFIX)) return new AppError('client.not_found');
+  const served = INFERENCE_PATHS.map((known) => known.path).join(', ');
+  return new AppError('client.not_found', { message: `This path is not served here. Of OpenAI's API are: ${served}.` });
+}
+
+/** Before anything is known of the caller; what is left of its body is not waited for. */
+function refusePath(
+  { clock }: Pick<RequestDeps, 'clock'>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: AppError,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (!request.complete) response.shouldKeepAlive = false;
+  sendError(response, error, { ...identityHeaders(identify(request, clock)), ...headers });
 }
 
 /** `/s/NAME/v1/…` into its two parts; a path without a pool is itself. */

@@ -5,7 +5,7 @@
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import { AppError } from '@subcloud/contract/errors';
-import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
+import { RESPONSE_HEADERS, busyFor } from '@subcloud/contract/inference';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Dispatcher } from 'undici';
 import { LINK_CONTINUES, LINK_HEADERS } from '@subcloud/contract/link';
@@ -111,6 +111,8 @@ export function relay(
         const form = picked.name === request.model ? undefined : rewrittenForm(text(headers['content-type']));
         if (form !== undefined) rewrite = createModelRewriter(form, request.model);
         const answer: Record<string, string | number> = { ':status': status };
+        // Of a 503 it would say that the node is busy, which its engine cannot know.
+        if (status === 429) Object.assign(answer, busyFor(status, headers['retry-after']));
         if (request.continues) answer[LINK_HEADERS.continues] = LINK_CONTINUES;
         for (const name of RESPONSE_HEADERS) {
           const value = text(headers[name]);

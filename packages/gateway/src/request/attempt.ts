@@ -8,7 +8,7 @@
 import { type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders, constants } from 'node:http2';
 import type { ServerResponse } from 'node:http';
 import type { AppError } from '@subcloud/contract/errors';
-import { RESPONSE_HEADERS } from '@subcloud/contract/inference';
+import { RESPONSE_HEADERS, busyFor } from '@subcloud/contract/inference';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
 import type { WaitsFor } from './active-requests.ts';
@@ -303,5 +303,5 @@ export function passableHeaders(headers: IncomingHttpHeaders): Record<string, st
     const value = headers[name];
     if (typeof value === 'string' && name !== 'content-length') passed[name] = value;
   }
-  return passed;
+  return { ...passed, ...busyFor(Number(headers[':status']), headers['retry-after']) };
 }

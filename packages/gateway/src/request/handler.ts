@@ -26,9 +26,6 @@ import { LARGE_BODY_BYTES, scanBody, scanLargeBody } from './scan-body.ts';
 import { breakStream, sendError } from './send-error.ts';
 import { type Served, serve } from './serve.ts';
 
-/** OpenAI's clients try a 429 again unless they are told not to. */
-const NO_RETRY = { 'x-should-retry': 'false' } as const;
-
 export interface InferenceRoute {
   /** From `/s/NAME/…`. */
   readonly poolName: string | undefined;
@@ -78,8 +75,7 @@ export async function handleInference(
     decide(deps, trace, appError.code, appError.status);
     // A body that is still coming is not waited for.
     if (!request.complete) response.shouldKeepAlive = false;
-    const again = appError.code === 'policy.limit_exceeded' && appError.retryAfterS === null ? NO_RETRY : {};
-    sendError(response, appError, { ...headers, ...taken.headers, ...again });
+    sendError(response, appError, { ...headers, ...taken.headers });
   } finally {
     if (taken.ticket !== undefined) deps.limiter.settle(taken.ticket, taken.usedTokens, deps.clock.monotonicMs());
     held?.release();

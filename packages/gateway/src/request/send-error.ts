@@ -6,6 +6,22 @@ import { SANDBOX_HEADERS } from '@subcloud/contract/inference';
 /** Longest time without a sign that a broken stream's caller reads on. */
 const UNREAD_MS = 30_000;
 
+/** OpenAI's clients do not wait longer than this for what `retry-after` says: they come back at once instead. */
+const MAX_CLIENT_WAIT_S = 60;
+/** Of what they try again by themselves (408, 409, 429, 5xx), what must not be, or cannot succeed. */
+const NO_RETRY = { 'x-should-retry': 'false' } as const;
+
+/** When OpenAI's clients come back by themselves, if at all. */
+export function retryHeaders({ code, retryAfterS }: AppError): Readonly<Record<string, string>> {
+  // What may bring further engines down, and what asks for more than the limit ever gives.
+  const never = code === 'upstream.suspect_request' || (code === 'policy.limit_exceeded' && retryAfterS === null);
+  const tooLong = (retryAfterS ?? 0) > MAX_CLIENT_WAIT_S;
+  return {
+    ...(retryAfterS === null ? {} : { 'retry-after': String(retryAfterS) }),
+    ...(never || tooLong ? NO_RETRY : {}),
+  };
+}
+
 /** For an answer that has not begun. `headers` are those that say nothing of a pool. */
 export function sendError(
   response: ServerResponse,
@@ -19,7 +35,7 @@ export function sendError(
     ...SANDBOX_HEADERS,
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),
-    ...(error.retryAfterS === null ? {} : { 'retry-after': String(error.retryAfterS) }),
+    ...retryHeaders(error),
   });
   response.end(body);
 }
