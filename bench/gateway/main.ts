@@ -4,7 +4,7 @@
  * gateway adds. Everything is real: control, PostgreSQL, the agent. Last line: one JSON object, CPU in microseconds.
  *
  * `--only=short,stream,paced,latency` · `--rounds=2` · `--seconds=3` · `--peers=passthrough,nginx,portkey` ·
- * `--profile=FOLDER` (a CPU profile of the plain gateway)
+ * `--profile=FOLDER` (a CPU profile of the plain gateway) · `--workers=1,2` (gateways of so many processes)
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import { type Measured, check, measure } from './load.ts';
 import { type Network, startNetwork } from './network.ts';
 import { stopAll } from './processes.ts';
 import { type Tool, findTool } from './tools.ts';
+import { type WorkersResult, measureWorkers } from './workers.ts';
 import type { Kind, Work } from './work.ts';
 
 const WORKS = ['short', 'stream', 'paced'] as const;
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
+    workers: { type: 'string' },
     peers: { type: 'string', default: 'passthrough,nginx,portkey' },
   },
 });
@@ -107,7 +109,7 @@ try {
   network = await startNetwork({ folder, engines: Object.values(engines), gatewayArguments });
   const bench = { folder, engines, network, nginx, wrk };
   await ready(bench);
-  const result: Record<string, Costs | Latency> = {};
+  const result: Record<string, Costs | Latency | WorkersResult[]> = {};
   for (const work of WORKS) {
     if (!only.includes(work)) continue;
     const costs = await compare(work, bench);
@@ -117,6 +119,21 @@ try {
   if (only.includes('latency')) {
     result['latency'] = await latency(bench);
     say(`latency: ${JSON.stringify(result['latency'])}`);
+  }
+  if (values.workers !== undefined) {
+    const measured: WorkersResult[] = [];
+    for (const workers of values.workers.split(',').map(Number)) {
+      const options = {
+        wrk,
+        folder,
+        key: network.key,
+        controlDir: network.controlDir,
+        seconds: Number(values.seconds),
+      };
+      measured.push(await measureWorkers(workers, options));
+      say(`workers: ${JSON.stringify(measured.at(-1))}`);
+    }
+    result['workers'] = measured;
   }
   await stopAll();
   process.stdout.write(`${JSON.stringify(result)}\n`);

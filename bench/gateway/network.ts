@@ -25,6 +25,8 @@ export interface Network {
   /** Its link is TLS; callers come by a plain door. */
   readonly tls: { readonly url: string; readonly pid: number };
   readonly controlPid: number;
+  /** Of its sockets. */
+  readonly controlDir: string;
   readonly postgresDir: string;
   stop(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     plain: { url: urlOf(plain), pid: plain.pid },
     tls: { url: `http://127.0.0.1:${doorPort}`, pid: tls.pid },
     controlPid: control.pid,
+    controlDir,
     postgresDir,
     stop: () => postgres.stop(),
   };

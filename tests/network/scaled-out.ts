@@ -13,7 +13,7 @@ import { silentLog } from '@subcloud/kit/log';
 import { type Client, createClient } from '@subcloud/sdk/client';
 import { type ControllableClock, controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
-import { startScriptedEngine } from '@subcloud/testkit/scripted-engine';
+import { type ScriptedEngine, startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import { testDatabase } from '@subcloud/testkit/test-database';
 
 export interface ScaledOut extends AsyncDisposable {
@@ -30,7 +30,9 @@ export interface ScaledOut extends AsyncDisposable {
   token(): Promise<string>;
   /** `url`: of control; default: its own. */
   gateway(name: string, options?: Readonly<Record<string, unknown>>): Promise<RunningGateway>;
-  agent(name: string, gateway: RunningGateway): Promise<RunningAgent>;
+  agent(name: string, gateway: Pick<RunningGateway, 'url'>): Promise<RunningAgent>;
+  /** Of the agent of that name. */
+  engine(name: string): ScriptedEngine;
   url(): string;
 }
 
@@ -58,6 +60,7 @@ export async function startScaledOut(): Promise<ScaledOut> {
     credential: adminToken,
   });
   const parts: AsyncDisposable[] = [];
+  const engines = new Map<string, ScriptedEngine>();
   return {
     folder,
     clock,
@@ -87,6 +90,7 @@ export async function startScaledOut(): Promise<ScaledOut> {
     async agent(name, gateway) {
       const engine = await startScriptedEngine({ models: ['test-model'], name });
       parts.push(engine);
+      engines.set(name, engine);
       const { joinToken } = await admin.call('createJoinToken', { body: { operator: 'user:admin' } });
       const flags = {
         url: gateway.url,
@@ -101,6 +105,7 @@ export async function startScaledOut(): Promise<ScaledOut> {
       await eventually('the agent is linked', () => running.linked());
       return running;
     },
+    engine: (name) => engines.get(name) as ScriptedEngine,
     async [Symbol.asyncDispose]() {
       for (const part of parts) await part[Symbol.asyncDispose]();
       await admin.close();

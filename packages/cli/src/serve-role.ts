@@ -6,11 +6,17 @@ import { configFault } from './config-fault.ts';
 import type { Output } from './output.ts';
 import { listenForStop } from './up/stop-request.ts';
 
+export interface Running {
+  /** What its ready line says beside its name. */
+  readonly ready?: Readonly<Record<string, unknown>>;
+  stop(): Promise<void>;
+}
+
 export interface Role {
   readonly name: 'control' | 'gateway';
   readonly options: OptionSpecs;
   /** Starts it with the flags that were given; the environment fills in the rest. */
-  run(flags: Readonly<Record<string, string | boolean>>): Promise<{ stop(): Promise<void> }>;
+  run(flags: Readonly<Record<string, string | boolean>>): Promise<Running>;
 }
 
 const FORCED_EXIT_CODE = 130;
@@ -28,7 +34,9 @@ export async function serveRole(host: CliHost, output: Output, role: Role, args:
     const own = args.filter((argument) => argument !== '--json');
     const isJson = own.length < args.length;
     const running = await role.run(parseFlags(role, own, help));
-    output.result({ ready: role.name }, (ready) => (isJson ? JSON.stringify(ready) : `${role.name} is ready.`));
+    output.result({ ready: role.name, ...running.ready }, (ready) =>
+      isJson ? JSON.stringify(ready) : `${role.name} is ready.`,
+    );
     await stop.asked();
     output.progress('Draining; Ctrl-C again stops at once.');
     await running.stop();

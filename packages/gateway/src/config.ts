@@ -18,6 +18,9 @@ const ranges = z
     return text;
   });
 
+/** As many links as an agent keeps. */
+const MAX_WORKERS = 8;
+
 /** Every option of the gateway: environment variable, flag, default and help come from here. */
 export const gatewayOptions = {
   dataDir: { schema: path.default('.subcloud'), help: "Folder of the gateway's key, certificate and usage journal." },
@@ -38,8 +41,8 @@ export const gatewayOptions = {
     help: 'Where control on another machine takes gateways: https://HOST:7710, its --gateways-host and port.',
   },
   gatewayToken: {
-    schema: z.string().max(512).optional(),
-    help: 'Token that enrols this gateway there, needed once.',
+    schema: z.string().max(4_096).optional(),
+    help: 'Token that enrols this gateway there, needed once; one for each worker, comma between.',
     secret: true,
   },
   tlsCertificate: {
@@ -83,7 +86,35 @@ export const gatewayOptions = {
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
 } as const satisfies OptionSpecs;
 
-export type GatewayConfig = ConfigOf<typeof gatewayOptions>;
+/** Of whoever starts the processes of a gateway. */
+export const workerOptions = {
+  workers: {
+    schema: z.coerce.number().int().min(1).max(MAX_WORKERS).default(1),
+    help: `Processes that share the port, 1 to ${MAX_WORKERS} (a node keeps a link to each, and keeps ${MAX_WORKERS}).`,
+  },
+  workerPort: {
+    schema: z.coerce.number().int().min(0).max(65_535).optional(),
+    help: 'With several workers: the port of the first one alone, where nodes link; the others take the next ones (default: --port + 1; 0: any free ones).',
+  },
+  workerUrl: {
+    schema: z.url().max(512).optional(),
+    help: "With several workers: URL by which nodes reach the first one's own port; the others count its port up.",
+  },
+} as const satisfies OptionSpecs;
+
+/** What such a process is told beside the options that it shares with the others. */
+export const workerProcessOptions = {
+  ownPort: { schema: z.coerce.number().int().min(0).max(65_535).optional(), help: 'TCP port of this worker alone.' },
+  ownUrl: { schema: z.url().max(512).optional(), help: 'URL by which nodes reach that port.' },
+  worker: { schema: z.coerce.number().int().min(1).optional(), help: 'Its number: a label of its metrics.' },
+  joins: {
+    schema: z.enum(['at once', 'when linked', 'never']).default('at once'),
+    help: 'When it listens on the port that it shares; never: it only hands in its usage.',
+  },
+} as const satisfies OptionSpecs;
+
+export type WorkerConfig = ConfigOf<typeof workerOptions>;
+export type GatewayConfig = ConfigOf<typeof gatewayOptions> & Partial<ConfigOf<typeof workerProcessOptions>>;
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

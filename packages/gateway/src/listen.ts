@@ -3,21 +3,19 @@
  * makes once and keeps; behind proxies both, as front/proxied-server.ts says. Limits are set so that a slow or silent peer
  * costs a bounded time, while a stream may last.
  */
-import { readFileSync } from 'node:fs';
 import { type RequestListener, type Server, type ServerOptions, createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
-import { join } from 'node:path';
+import { type AddressInfo, type Server as NetServer, type Socket, createServer as createDoor } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type TlsOptions, createServer as createTlsHandshakes } from 'node:tls';
 import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { LINK_MAX_HEADER_BYTES } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { openFileLimit } from '@subcloud/kit/open-file-limit';
-import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
-import { type TlsCertificate, makeTlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
-import { type GatewayConfig, isLoopback } from './config.ts';
+import { type TlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
+import type { GatewayConfig } from './config.ts';
 import { createProxiedServer } from './front/proxied-server.ts';
+import { tlsOf } from './front/tls-files.ts';
 import { trustedProxies } from './front/trusted-proxies.ts';
 
 const SERVER_OPTIONS: ServerOptions = {
@@ -40,6 +38,8 @@ export interface PublicServer {
   readonly certificateFile: string | null;
   /** Resolves with the port. Rejects with a readable message when it cannot be had. */
   listen(): Promise<number>;
+  /** A port beside it that leads to the same server, and counts against the same limit. Resolves with the port. */
+  listenAlso(port: number): Promise<number>;
   /** Takes nothing new; resolves when every connection has ended. */
   close(): Promise<void>;
   closeAllConnections(): void;
@@ -103,30 +103,67 @@ function listening(
   outer: NetServer,
   http: Server,
   config: GatewayConfig,
-): Pick<PublicServer, 'http' | 'listen' | 'close'> {
-  outer.maxConnections = connectionsWithin(config.maxConnections, openFileLimit());
+): Pick<PublicServer, 'http' | 'listen' | 'listenAlso' | 'close'> {
+  const maxConnections = connectionsWithin(config.maxConnections, openFileLimit());
+  outer.maxConnections = maxConnections;
   http.on('clientError', refuseMalformed);
+  const doors: NetServer[] = [];
   return {
     http,
-    listen: () => listen(outer, config),
-    close: () =>
-      new Promise((resolved) => {
-        outer.close(() => resolved());
-        http.closeIdleConnections();
-      }),
+    listen: () => listen(outer, config, config.port, { option: '--port', reusePort: config.ownPort !== undefined }),
+    listenAlso(port) {
+      const door = doorInto(outer, maxConnections);
+      doors.push(door);
+      return listen(door, config, port, { option: '--worker-port', reusePort: false });
+    },
+    async close() {
+      const closed = [outer, ...doors].map(
+        (server) =>
+          new Promise<void>((resolved) => {
+            server.close(() => resolved());
+          }),
+      );
+      http.closeIdleConnections();
+      await Promise.all(closed);
+    },
   };
 }
 
-function listen(server: NetServer, config: GatewayConfig): Promise<number> {
+/** Both together take at most `maxConnections`: what one holds, the other does not take. */
+function doorInto(outer: NetServer, maxConnections: number): NetServer {
+  let all = 0;
+  let here = 0;
+  outer.on('connection', (socket: Socket) => {
+    all += 1;
+    socket.once('close', () => (all -= 1));
+  });
+  return createDoor({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    if (all >= maxConnections) return void socket.destroy();
+    here += 1;
+    outer.maxConnections = Math.max(1, maxConnections - here);
+    socket.once('close', () => {
+      here -= 1;
+      outer.maxConnections = Math.max(1, maxConnections - here);
+    });
+    outer.emit('connection', socket);
+  });
+}
+
+function listen(
+  server: NetServer,
+  { host }: GatewayConfig,
+  port: number,
+  { option, reusePort }: { readonly option: string; readonly reusePort: boolean },
+): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE';
       const why = taken
-        ? 'is taken by another program; choose another with --port'
+        ? `is taken by another program; choose another with ${option}`
         : `cannot be used: ${error.message}`;
-      reject(new Error(`${config.host}:${config.port} ${why}`));
+      reject(new Error(`${host}:${port} ${why}`));
     });
-    server.listen(config.port, config.host, () => resolve((server.address() as AddressInfo).port));
+    server.listen({ port, host, reusePort }, () => resolve((server.address() as AddressInfo).port));
   });
 }
 
@@ -134,39 +171,6 @@ export type UpgradeListener = (request: Parameters<RequestListener>[0], socket: 
 
 export function onUpgrade(server: Server, listener: UpgradeListener): void {
   server.on('upgrade', (request, socket: Duplex, head: Buffer) => listener(request, socket as Socket, head));
-}
-
-interface FiledCertificate extends TlsCertificate {
-  readonly certificateFile: string;
-}
-
-function tlsOf(config: GatewayConfig, clock: Clock): FiledCertificate | undefined {
-  const { tlsCertificate, tlsKey, host, dataDir } = config;
-  if (tlsCertificate !== undefined && tlsKey !== undefined) {
-    return {
-      certificate: readFileSync(tlsCertificate, 'utf8'),
-      privateKey: readFileSync(tlsKey, 'utf8'),
-      certificateFile: tlsCertificate,
-    };
-  }
-  if (tlsCertificate !== undefined || tlsKey !== undefined) {
-    throw new Error('--tls-certificate and --tls-key belong together: give both or neither');
-  }
-  // Behind a proxy nodes come with TLS passed through, wherever the proxy runs.
-  if (isLoopback(host) && config.behindProxy === undefined) return undefined;
-  const certificatePath = join(dataDir, 'gateway-tls.pem');
-  const keyPath = join(dataDir, 'gateway-tls.key');
-  const certificate = readFileIfPresent(certificatePath);
-  const privateKey = readFileIfPresent(keyPath);
-  if (certificate !== undefined && privateKey !== undefined) {
-    return { certificate, privateKey, certificateFile: certificatePath };
-  }
-  const named = config.publicUrl === undefined ? [] : [new URL(config.publicUrl).hostname];
-  const made = makeTlsCertificate([...new Set([...named, host, 'localhost'])], clock.nowMs());
-  // The certificate last: where it stands, its key does too.
-  writeFileDurably(keyPath, made.privateKey);
-  writeFileDurably(certificatePath, made.certificate);
-  return { ...made, certificateFile: certificatePath };
 }
 
 /** What is no HTTP gets an answer of the same shape as everything else, and no second chance. */

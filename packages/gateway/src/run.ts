@@ -21,6 +21,7 @@ import { Limiter } from './limits/limiter.ts';
 import { keepShare } from './limits/share-keeper.ts';
 import { ReserveKeeper } from './capacity/reserves.ts';
 import { WaitingRoom } from './capacity/waiting-room.ts';
+import { joinWhenLinked, joinsWhenLinked, openPorts, urlOf } from './front/shared-port.ts';
 import { createPublicServer, onUpgrade } from './listen.ts';
 import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
@@ -53,6 +54,8 @@ export interface RunningGateway extends AsyncDisposable {
   /** By which callers and agents reach it. */
   readonly url: string;
   readonly port: number;
+  /** The one that it has beside a port that it shares with other workers. */
+  readonly ownPort: number | undefined;
   readonly id: string;
   /** SHA-256 of the key of its TLS certificate, hex; null in plain. */
   readonly tlsKeySha256: string | null;
@@ -63,6 +66,10 @@ export interface RunningGateway extends AsyncDisposable {
   ready(): boolean;
   /** How many nodes are linked. */
   links(): number;
+  /** Control has all usage that this gateway counted. */
+  usageStored(): boolean;
+  /** Rejects when the shared port cannot be had later on; else never settles. */
+  readonly joinFailed: Promise<never>;
   /** Takes nothing new, lets answers finish for at most `drainTimeoutMs`, then closes everything. Idempotent. */
   stop(): Promise<void>;
 }
@@ -76,14 +83,15 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
   const { config } = options;
   const wiring = await wire(options);
   const { open, journal, requests, links, certificates, reports, uploads, active, transport, common } = wiring;
-  const port = await open.listen().catch((error: unknown) => {
+  const ports = await openPorts(open, config).catch((error: unknown) => {
     for (const part of [certificates, reports, uploads, active]) part.stop();
     journal.close();
     throw error;
   });
   const { host, behindProxy } = config;
-  common.log.info({ host, port, tls: open.secure, behindProxy }, 'the gateway listens');
-  wiring.state.url ??= `${open.secure ? 'https' : 'http'}://${urlHost(config.host)}:${port}`;
+  common.log.info({ host, ...ports, tls: open.secure, behindProxy }, 'the gateway listens');
+  const url = urlOf(config, ports, open.secure);
+  wiring.state.url = url;
   const watch = startWatch({
     ...common,
     lease: createLease(common.clock),
@@ -98,10 +106,14 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     onFresh: () => reports.resync(),
   });
   wiring.state.watch = watch;
+  const joining = joinsWhenLinked(config)
+    ? joinWhenLinked({ ...common, ...wiring.requests.present, ready: () => wiring.readiness().ready, open })
+    : undefined;
 
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     wiring.state.draining = true;
+    joining?.stop();
     stopping ??= shutDown(wiring, watch, config.drainTimeoutMs)
       .then(() => uploads.flush())
       .finally(() => {
@@ -112,14 +124,17 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     return stopping;
   };
   return {
-    url: wiring.state.url,
-    port,
+    url,
+    port: ports.port,
+    ownPort: ports.ownPort,
     id: common.gatewayId,
     tlsKeySha256: open.tlsKeySha256,
     certificateFile: open.certificateFile,
     tableVersion: () => requests.present.table().version,
     ready: () => wiring.readiness().ready,
     links: () => links.size,
+    usageStored: () => wiring.journal.pending(1).length === 0,
+    joinFailed: joining?.failed ?? new Promise(() => undefined),
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -146,7 +161,7 @@ async function wire(options: GatewayRunOptions) {
   const open = createPublicServer({ ...config, dataDir }, clock);
   const journal = openJournal({ dir: join(dataDir, 'usage'), clock, log });
   const common = { control, gatewayId: keys.id, boot: newId('boot'), clock, random, log };
-  const state: State = { watch: undefined, url: config.publicUrl, draining: false };
+  const state: State = { watch: undefined, url: undefined, draining: false };
   const table = (): RoutingTable => state.watch?.table() ?? EMPTY_TABLE;
   const live = (): boolean => state.watch?.live() ?? false;
 
@@ -180,7 +195,7 @@ async function wire(options: GatewayRunOptions) {
   const [limiter, admission] = [new Limiter(), { room: new WaitingRoom(clock), reserves: new ReserveKeeper() }];
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
-  const metrics = gatewayMetrics(() => ({
+  const metrics = gatewayMetrics(config.worker, () => ({
     activeRequests: active.size,
     bufferedBytes: budget.usedBytes,
     links: links.size,
@@ -279,8 +294,4 @@ async function shutDown(
   wiring.lastUse.stop();
   open.closeAllConnections();
   await closed;
-}
-
-function urlHost(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }

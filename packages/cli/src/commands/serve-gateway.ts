@@ -1,5 +1,3 @@
-import { loadConfig } from '@subcloud/kit/config';
-import { createLog } from '@subcloud/kit/log';
 import type { Command } from 'commander';
 import type { Cli } from '../command.ts';
 
@@ -12,14 +10,10 @@ export function addServeGateway(parent: Command, cli: Cli): void {
     .allowUnknownOption()
     .action(
       cli.action(async ({ host, output }, ...args) => {
-        const { gatewayOptions, runGateway } = await import('@subcloud/gateway/run');
+        const { serveGateway, serveGatewayOptions } = await import('../serve-gateway.ts');
         const { serveRole } = await import('../serve-role.ts');
-        const run = (flags: Readonly<Record<string, string | boolean>>) => {
-          const config = loadConfig(gatewayOptions, { flags, env: host.env });
-          const log = createLog('gateway', config.logLevel);
-          return runGateway({ config, clock: host.clock, random: host.random, log });
-        };
-        await serveRole(host, output, { name: 'gateway', options: gatewayOptions, run }, args.flat());
+        const run = (flags: Readonly<Record<string, string | boolean>>) => serveGateway(host, flags);
+        await serveRole(host, output, { name: 'gateway', options: serveGatewayOptions, run }, args.flat());
       }),
     );
 }

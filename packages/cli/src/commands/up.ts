@@ -9,6 +9,9 @@ interface UpFlags {
   readonly behindProxy?: string;
   readonly tlsCertificate?: string;
   readonly tlsKey?: string;
+  readonly workers?: string;
+  readonly workerPort?: string;
+  readonly workerUrl?: string;
   readonly demo: boolean;
   readonly logLevel?: string;
 }
@@ -22,6 +25,12 @@ export function addUp(parent: Command, cli: Cli): void {
     .option('--behind-proxy <cidr,…>', 'proxies in front, whose word on addresses counts (SUBCLOUD_BEHIND_PROXY)')
     .option('--tls-certificate <file>', 'certificate with its chain (SUBCLOUD_TLS_CERTIFICATE); default: one made here')
     .option('--tls-key <file>', 'private key of the certificate (SUBCLOUD_TLS_KEY)')
+    .option('--workers <number>', 'gateway processes that share the port (SUBCLOUD_WORKERS); default: 1')
+    .option(
+      '--worker-port <number>',
+      'own port of the first of several, the others have the next ones; default: port + 1',
+    )
+    .option('--worker-url <url>', 'address under which nodes reach that port, where it is another')
     .option('--no-demo', 'without the demo engine and its node')
     .option('--log-level <level>', 'what stderr shows: trace to error, or silent (SUBCLOUD_LOG_LEVEL); default: warn')
     .action(

@@ -1,12 +1,14 @@
 /** The parts that every network has: PostgreSQL, control, gateway. */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tlsOf } from '@subcloud/gateway/supervise';
 import type { Clock } from '@subcloud/kit/clock';
 import { envName } from '@subcloud/kit/config';
-import * as z from 'zod';
 import { CliError } from '../cli-error.ts';
 import { type RunningChild, startChild } from './child-process.ts';
-import type { Part, Running } from './keep-running.ts';
+import { type GatewayWorkers, startGatewayWorkers } from './gateway-workers.ts';
+import type { KeepOptions, Part, Running } from './keep-running.ts';
 import { type UpLogs, childLogLevel } from './up-log.ts';
 import type { UpConfig } from './up-options.ts';
 
@@ -70,11 +72,13 @@ export function databasePart({ dataDir, clock, logs }: PartsContext): Part<Runni
 
 export function controlPart(context: PartsContext, databaseUrl: () => string): Part<RunningChild> {
   const { dataDir } = context;
-  return servicePart(context, 'control', () => ({
-    dataDir,
-    databaseUrl: databaseUrl(),
-    agentFile: agentFileIn(dataDir),
-  }));
+  return {
+    name: 'control',
+    start(signal) {
+      const settings = { dataDir, databaseUrl: databaseUrl(), agentFile: agentFileIn(dataDir) };
+      return startService(context, 'control', 'control', settings, signal);
+    },
+  };
 }
 
 /** Where the agent's file is made at each start. */
@@ -82,32 +86,24 @@ export function agentFileIn(dataDir: string): string {
   return join(dataDir, 'run', 'agent.mjs');
 }
 
-export const gatewayReady = z.object({
-  url: z.url(),
-  port: z.int(),
-  tlsKeySha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullish()
-    .transform((value) => value ?? null),
-});
-export type GatewayReady = z.infer<typeof gatewayReady>;
-
-/** `port` is asked for at each start: after the first, the network keeps the port that it was given. */
-export function gatewayPart(context: PartsContext, port: () => number): Part<RunningChild> {
-  const { config, dataDir } = context;
-  return servicePart(context, 'gateway', () => ({
-    dataDir: join(dataDir, 'gateway'),
-    controlDir: join(dataDir, 'run'),
-    host: config.host,
-    port: String(port()),
-    ...given({
-      publicUrl: config.publicUrl,
-      behindProxy: config.behindProxy,
-      tlsCertificate: config.tlsCertificate,
-      tlsKey: config.tlsKey,
-    }),
-  }));
+/** All workers of the gateway. */
+export async function gatewayWorkers(context: PartsContext, keep: KeepOptions): Promise<GatewayWorkers> {
+  const { config, clock } = context;
+  const dataDir = join(context.dataDir, 'gateway');
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const { publicUrl, behindProxy, tlsCertificate, tlsKey, host } = config;
+  const own = { publicUrl, behindProxy, tlsCertificate, tlsKey, host };
+  // Callers are shown one certificate, whichever worker they come to.
+  const tls = config.workers === 1 ? undefined : tlsOf({ ...own, dataDir }, clock);
+  const files = tls === undefined ? {} : { tlsCertificate: tls.certificateFile, tlsKey: tls.keyFile };
+  const shared = given({ ...own, controlDir: join(context.dataDir, 'run'), ...files });
+  return startGatewayWorkers({
+    config,
+    dataDir,
+    port: config.port,
+    start: (name, settings, signal) => startService(context, 'gateway', name, { ...shared, ...settings }, signal),
+    keep,
+  });
 }
 
 function given(settings: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -125,32 +121,29 @@ export const NODE_FLAGS: Readonly<Record<'control' | 'gateway', readonly string[
   gateway: ['--max-semi-space-size=2'],
 };
 
-function servicePart(
-  context: PartsContext,
-  name: 'control' | 'gateway',
-  settings: () => Readonly<Record<string, string>>,
-): Part<RunningChild> {
-  const { config, env, clock, logs } = context;
-  return {
-    name,
-    start: (signal) =>
-      startChild(
-        {
-          name,
-          entry: serviceMain(name),
-          nodeFlags: NODE_FLAGS[name],
-          env: {
-            ...ownSettings(env),
-            ...asEnvironment({ logLevel: childLogLevel(config.logLevel), ...settings() }),
-          },
-          onLine: logs.lines(name),
-          clock,
-          readyLimitMs: READY_LIMIT_MS,
-          stopLimitMs: STOP_LIMIT_MS[name],
-        },
-        signal,
-      ),
-  };
+function startService(
+  { config, env, clock, logs }: PartsContext,
+  service: 'control' | 'gateway',
+  name: string,
+  settings: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<RunningChild> {
+  return startChild(
+    {
+      name,
+      entry: serviceMain(service),
+      nodeFlags: NODE_FLAGS[service],
+      env: {
+        ...ownSettings(env),
+        ...asEnvironment({ logLevel: childLogLevel(config.logLevel), ...settings }),
+      },
+      onLine: logs.lines(name),
+      clock,
+      readyLimitMs: READY_LIMIT_MS,
+      stopLimitMs: STOP_LIMIT_MS[service],
+    },
+    signal,
+  );
 }
 
 /** The file that is a service's process: it stands beside the `run` that this package may import. */

@@ -13,23 +13,17 @@ import { writeFileDurably } from '@subcloud/kit/files';
 import { createChatClient } from '@subcloud/sdk/chat';
 import { createClient } from '@subcloud/sdk/client';
 import { isGatewayReady } from '@subcloud/sdk/readiness';
+import type { TransportOptions } from '@subcloud/sdk/transport';
 import { CliError } from '../cli-error.ts';
 import type { CliHost } from '../cli-host.ts';
 import { type LocalCredentials, type UpState, localCredentialsIn, stateFile } from '../find-network.ts';
 import type { Output } from '../output.ts';
-import {
-  type GatewayReady,
-  type PartsContext,
-  agentFileIn,
-  controlPart,
-  databasePart,
-  gatewayPart,
-  gatewayReady,
-} from './core-parts.ts';
+import { type PartsContext, agentFileIn, controlPart, databasePart, gatewayWorkers } from './core-parts.ts';
 import { lockData } from './data-lock.ts';
 import { decideDemo, demoAgentPart, demoAnswers, demoEnginePart, engineUrl } from './demo.ts';
 import { findDemoEngine } from './find-demo-engine.ts';
-import { type KeptRunning, type Part, type Running, keepRunning } from './keep-running.ts';
+import { type GatewayReady, firstOwnPort } from './gateway-workers.ts';
+import { type KeepOptions, type KeptRunning, type Part, type Running, keepRunning } from './keep-running.ts';
 import { checkPort } from './port-check.ts';
 import { DEMO_MODEL, type ReadyNews, readyPage } from './ready-page.ts';
 import { type StopRequest, listenForStop } from './stop-request.ts';
@@ -96,7 +90,7 @@ type StartedNews = ReadyNews & { readonly adminToken: string };
 class Network {
   #context: PartsContext;
   readonly #host: CliHost;
-  readonly #parts = new Map<PartName, KeptRunning<Running>>();
+  readonly #parts = new Map<PartName, Pick<KeptRunning<Running>, 'stop' | 'kill'>>();
 
   constructor(context: PartsContext, host: CliHost) {
     this.#context = context;
@@ -111,9 +105,14 @@ class Network {
     const databaseUrl = await this.#startDatabase(stop);
     await this.#keep('control', controlPart(this.#context, databaseUrl), stop);
     const credentials = credentialsIn(dataDir);
-    const gateway = await this.#startGateway(stop);
-    const local = { url: localUrl(gateway, config.host), trustedKeySha256: gateway.tlsKeySha256 ?? undefined };
-    await this.#gatewayTakesRequests(local, stop.signal);
+    const workers = await this.#startGateway(stop);
+    const [gateway] = workers;
+    const trustedKeySha256 = gateway.tlsKeySha256 ?? undefined;
+    const local = { url: localUrl(gateway, config.host), trustedKeySha256 };
+    for (const worker of workers) {
+      const url = localUrl({ ...worker, port: worker.ownPort ?? worker.port }, config.host);
+      await this.#gatewayTakesRequests({ url, trustedKeySha256 }, stop.signal);
+    }
 
     // Behind a proxy the port may take this machine for the proxy, and asks it for another's address.
     const socketPath = config.behindProxy === undefined ? undefined : join(dataDir, 'run', 'api.sock');
@@ -127,7 +126,7 @@ class Network {
       const demo = decision.run
         ? await this.#startDemo({ ...local, joinToken, apiKey: credentials.apiKey }, stop, output)
         : { absent: decision.why };
-      const url = config.publicUrl ?? gateway.url;
+      const url = config.publicUrl ?? (workers.length === 1 ? gateway.url : local.url);
       // What is shown at the public address of a proxy may be the proxy's own certificate.
       const shown = config.behindProxy === undefined ? gateway.tlsKeySha256 : null;
       const own = this.#context.config.databaseUrl === undefined ? { databaseUrl: databaseUrl() } : {};
@@ -161,14 +160,14 @@ class Network {
   }
 
   async #keep<Life extends Running>(name: PartName, part: Part<Life>, stop: StopRequest): Promise<KeptRunning<Life>> {
-    const kept = await keepRunning(part, {
-      clock: this.#host.clock,
-      random: this.#host.random,
-      log: this.#context.logs.log('up'),
-      signal: stop.signal,
-    });
+    const kept = await keepRunning(part, this.#keeping(stop));
     this.#parts.set(name, kept);
     return kept;
+  }
+
+  #keeping({ signal }: StopRequest): KeepOptions {
+    const { clock, random } = this.#host;
+    return { clock, random, log: this.#context.logs.log('up'), signal };
   }
 
   /** The hash of the agent's file; null, and said in the log, where it could not be made: the network runs without it. */
@@ -189,19 +188,13 @@ class Network {
     return () => database.life.url;
   }
 
-  async #startGateway(stop: StopRequest): Promise<GatewayReady> {
-    let { port } = this.#context.config;
-    const gateway = await this.#keep(
-      'gateway',
-      gatewayPart(this.#context, () => port),
-      stop,
-    );
-    const ready = gatewayReady.parse(gateway.life.ready);
-    port = ready.port;
-    return ready;
+  async #startGateway(stop: StopRequest): Promise<readonly [GatewayReady, ...GatewayReady[]]> {
+    const workers = await gatewayWorkers(this.#context, this.#keeping(stop));
+    this.#parts.set('gateway', workers);
+    return workers.ready;
   }
 
-  async #gatewayTakesRequests(gateway: { readonly url: string }, signal: AbortSignal): Promise<void> {
+  async #gatewayTakesRequests(gateway: TransportOptions, signal: AbortSignal): Promise<void> {
     const { clock } = this.#host;
     const untilMs = clock.monotonicMs() + GATEWAY_READY_LIMIT_MS;
     while (!(await isGatewayReady(gateway))) {
@@ -250,15 +243,20 @@ class Network {
 
 /**
  * All addresses of a machine are none that another could dial: the first one that is not its own loopback stands in the
- * documents of nodes then, and its port must be known before the gateway makes its certificate.
+ * documents of nodes then, and its port must be known before the gateway makes its certificate. Workers need to know the port
+ * that they share before the first of them listens.
  */
 function reachable(config: UpConfig, freePort: number): UpConfig {
   const isWildcard = config.host === '0.0.0.0' || config.host === '::';
-  if (!isWildcard || config.publicUrl !== undefined) return config;
+  if (!isWildcard || config.publicUrl !== undefined) {
+    if (config.workers === 1) return config;
+    return { ...config, port: freePort, workerPort: firstOwnPort(config.workerPort, config.port) };
+  }
   const address = Object.values(networkInterfaces())
     .flatMap((found) => found ?? [])
     .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
-  return { ...config, port: freePort, publicUrl: `https://${address ?? '127.0.0.1'}:${freePort}` };
+  const workerPort = firstOwnPort(config.workerPort, config.port);
+  return { ...config, port: freePort, workerPort, publicUrl: `https://${address ?? '127.0.0.1'}:${freePort}` };
 }
 
 /** On a file system that is read-only, the recursive form says that something is missing: it is asked again for the cause. */

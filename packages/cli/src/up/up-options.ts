@@ -1,6 +1,7 @@
 import { type ConfigOf, type OptionSpecs, loadConfig } from '@subcloud/kit/config';
 import { LOG_LEVELS } from '@subcloud/kit/log';
 import * as z from 'zod';
+import { workerOptions } from '@subcloud/gateway/supervise';
 import { configFault } from '../config-fault.ts';
 import { DEFAULT_DATA_DIR } from '../find-network.ts';
 
@@ -28,6 +29,7 @@ export const upOptions = {
     help: 'PEM file of a TLS certificate with its chain; default: one that is made here.',
   },
   tlsKey: { schema: z.string().min(1).max(4_096).optional(), help: "PEM file of the certificate's private key." },
+  ...workerOptions,
   databaseUrl: {
     schema: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     help: 'A PostgreSQL (15 or newer) of your own, by environment only; default: one is started from the data folder.',

@@ -34,8 +34,10 @@ export interface GatewayMetrics {
   readonly contentType: string;
 }
 
-export function gatewayMetrics(gauges: () => GatewayGauges): GatewayMetrics {
+/** `worker`: of several processes on one port; each has a page of its own, and its number keeps their series apart. */
+export function gatewayMetrics(worker: number | undefined, gauges: () => GatewayGauges): GatewayMetrics {
   const registry = new Registry();
+  if (worker !== undefined) registry.setDefaultLabels({ worker: String(worker) });
   collectDefaultMetrics({ register: registry });
   const made = instruments(registry);
   const label = boundedLabels();
