@@ -44,13 +44,10 @@ export async function measureWorkers(
   },
 ): Promise<WorkersResult> {
   const { folder, key, wrk } = options;
+  const folders = ['--data-dir', join(folder, `workers-${workers}`), '--control-dir', options.controlDir];
   const child = spawn(
     process.execPath,
-    [
-      CLI,
-      ...['serve', 'gateway', '--json', '--port', '0', '--workers', String(workers)],
-      ...['--data-dir', join(folder, `workers-${workers}`), '--control-dir', options.controlDir],
-    ],
+    [CLI, 'serve', 'gateway', '--json', '--port', '0', '--workers', String(workers), ...folders],
     { env: { ...process.env, SUBCLOUD_LOG_LEVEL: 'error' }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   try {
