@@ -18,9 +18,6 @@ const ranges = z
     return text;
   });
 
-/** As many links as an agent keeps. */
-const MAX_WORKERS = 8;
-
 /** Every option of the gateway: environment variable, flag, default and help come from here. */
 export const gatewayOptions = {
   dataDir: { schema: path.default('.subcloud'), help: "Folder of the gateway's key, certificate and usage journal." },
@@ -86,23 +83,7 @@ export const gatewayOptions = {
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
 } as const satisfies OptionSpecs;
 
-/** Of whoever starts the processes of a gateway. */
-export const workerOptions = {
-  workers: {
-    schema: z.coerce.number().int().min(1).max(MAX_WORKERS).default(1),
-    help: `Processes that share the port, 1 to ${MAX_WORKERS} (a node keeps a link to each, and keeps ${MAX_WORKERS}).`,
-  },
-  workerPort: {
-    schema: z.coerce.number().int().min(0).max(65_535).optional(),
-    help: 'With several workers: the port of the first one alone, where nodes link; the others take the next ones (default: --port + 1; 0: any free ones).',
-  },
-  workerUrl: {
-    schema: z.url().max(512).optional(),
-    help: "With several workers: URL by which nodes reach the first one's own port; the others count its port up.",
-  },
-} as const satisfies OptionSpecs;
-
-/** What such a process is told beside the options that it shares with the others. */
+/** What one of several processes is told beside the options that it shares with the others. */
 export const workerProcessOptions = {
   ownPort: { schema: z.coerce.number().int().min(0).max(65_535).optional(), help: 'TCP port of this worker alone.' },
   ownUrl: { schema: z.url().max(512).optional(), help: 'URL by which nodes reach that port.' },
@@ -113,7 +94,6 @@ export const workerProcessOptions = {
   },
 } as const satisfies OptionSpecs;
 
-export type WorkerConfig = ConfigOf<typeof workerOptions>;
 export type GatewayConfig = ConfigOf<typeof gatewayOptions> & Partial<ConfigOf<typeof workerProcessOptions>>;
 
 export function isLoopback(host: string): boolean {
