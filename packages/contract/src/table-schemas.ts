@@ -6,7 +6,7 @@ import { apisClause } from '@subcloud/policy/internal-api';
 import { INPUT_MODALITIES } from '@subcloud/policy/model-inputs';
 import * as z from 'zod';
 import { signedDocument, trustChain, publicKeyText } from './documents.ts';
-import { MAX_BANNED_CALLERS, type RowKind, type RowTypes } from './table.ts';
+import { MAX_BANNED_CALLERS, MAX_PLACES_OF_NODE, type RowKind, type RowTypes } from './table.ts';
 import { TOKEN_SCOPES, accessLimits, cidrText, limitSet, modelId, principalId } from './vocabulary.ts';
 
 const id = z.string().min(1).max(128);
@@ -55,6 +55,20 @@ export const rowSchemas: { readonly [Kind in RowKind]: z.ZodType<RowTypes[Kind]>
     operator: principalId,
     measuredAddress: z.string().max(64).nullable(),
     concurrency: z.int().positive().nullable(),
+    places: z
+      .array(
+        z.strictObject({
+          country: z.string().regex(/^[A-Z]{2}$/),
+          subdivision: z
+            .string()
+            .regex(/^[A-Z]{2}-[A-Z0-9]{1,3}$/)
+            .optional(),
+        }),
+      )
+      .min(1)
+      .max(MAX_PLACES_OF_NODE)
+      .optional(),
+    placesUntil: timeMs.optional(),
     draining: z.literal(true).optional(),
     inputs: z.record(modelId, z.array(z.enum(INPUT_MODALITIES)).min(1).max(INPUT_MODALITIES.length)).optional(),
   }),

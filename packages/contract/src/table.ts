@@ -4,7 +4,8 @@
  *
  * Format versions: 1, 2026-11. 2, 2026-11: rows of principals; access of a pool whole, with its limits; scopes, models,
  * limits and binding of a credential; routing of a pool. 3, 2026-11: callers that are banned from a pool; `midstream`; what models of a node take
- * besides text; queue, reserve and `stallTimeoutMs` of a pool, share of a member; internal APIs of a pool; nodes out of service.
+ * besides text; queue, reserve and `stallTimeoutMs` of a pool, share of a member; internal APIs of a pool; nodes out of service,
+ * and where nodes are.
  */
 import type { DeclaredApi } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
@@ -19,6 +20,8 @@ export const TABLE_SUPPORT_FLOOR = 3;
 export const TABLE_FORMATS: VersionRange = { oldest: TABLE_SUPPORT_FLOOR, newest: TABLE_FORMAT };
 /** Callers that one pool bans; each names the pool's row larger, and every change of the row travels. */
 export const MAX_BANNED_CALLERS = 1_000;
+/** Candidates of one node's place; where more are possible it is not known. */
+export const MAX_PLACES_OF_NODE = 16;
 /** A gateway serves for at most this long after the last lease that control granted. */
 export const TABLE_LEASE_MS = 60_000;
 
@@ -100,6 +103,13 @@ export interface PoolAccess {
   readonly limits?: AccessLimits | undefined;
 }
 
+export interface NodePlace {
+  /** ISO 3166-1. */
+  readonly country: string;
+  /** ISO 3166-2. */
+  readonly subdivision?: string | undefined;
+}
+
 export interface NodeRow {
   readonly id: string;
   /** Raw Ed25519 public key, base64url. */
@@ -111,6 +121,10 @@ export interface NodeRow {
    */
   readonly measuredAddress: string | null;
   readonly concurrency: number | null;
+  /** Where it may be, by what was measured or attested; left out: not known. A caller may ask for places. */
+  readonly places?: readonly NodePlace[] | undefined;
+  /** Control's clock, ms: after it the places are not known; left out: they hold for the row's address. */
+  readonly placesUntil?: number | undefined;
   /** Its operator has taken it out of service: it stays a member of its pools, and is picked in none of them. */
   readonly draining?: true | undefined;
   /** By network id, what those of its models take that take more than text. A model that is not in it may take it, or not. */

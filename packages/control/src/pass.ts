@@ -12,6 +12,7 @@ import type { Authority } from './authority.ts';
 import { desiredPools, type DesiredMember, intersect, losesAny, sequenceNode, termsOf } from './compile/sequence.ts';
 import { poolAccess } from './compile/access-rows.ts';
 import { desiredOf } from './compile/desired.ts';
+import { placesOf } from './compile/node-places.ts';
 import type { PublishedTable } from './compile/published-table.ts';
 import { decideDue } from './decide-due.ts';
 import { type Exclusions, createExclusions } from './membership/exclusions.ts';
@@ -132,6 +133,7 @@ function stageRows(
     // Location is measured in the change that sets the address, also where what was measured is revoked.
     measuredAddress: node.address,
     concurrency: node.concurrency,
+    ...placesOf(node.claims, clock.nowMs()),
     ...(node.drain === undefined ? {} : { draining: true as const }),
     ...inputsOf(world, node, clock.nowMs()),
   });

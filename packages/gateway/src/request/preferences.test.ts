@@ -42,7 +42,9 @@ describe('the body field `subcloud`', () => {
 
   test.each([
     [{ only: [] }, 'subcloud.only'],
-    [{ location: { in: ['DE'] } }, 'subcloud'],
+    [{ location: { in: ['Germany'] } }, 'subcloud.location.in'],
+    [{ location: {} }, 'subcloud.location'],
+    [{ location: { in: ['DE'], source: 'declared' } }, 'subcloud.location'],
     [{ maxTtftMs: -1 }, 'subcloud.maxTtftMs'],
     ['latency', 'subcloud'],
     [null, 'subcloud'],

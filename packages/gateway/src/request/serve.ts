@@ -42,7 +42,7 @@ import { noEligibleNode } from './no-eligible-node.ts';
 import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
 import { keepWaiting } from './patience.ts';
-import { allowedBy } from './preferences.ts';
+import { unwantedBy } from './preferences.ts';
 import { newSalt, receivedBody } from './receipt-hashes.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
@@ -285,7 +285,11 @@ function choose(
     stream: input.scanned.stream,
     inputs: input.scanned.inputs,
     reserves: deps.reserves.of(table, present.links, clock.monotonicMs()),
-    allows: allowedBy(input.scanned.preferences, pool, { model, nowMs: clock.monotonicMs() }),
+    unwanted: unwantedBy(input.scanned.preferences, pool, {
+      model,
+      nowMs: clock.monotonicMs(),
+      controlNowMs: present.controlNowMs(),
+    }),
   };
   const members = membersServing(table, pool.name, model);
   input.trace.picking(admission, members.length);

@@ -28,8 +28,8 @@ export interface Line {
 
 /** Requests of one pool and one class can be placed at the same nodes: whoever asks for fewer is a class of its own. */
 export function classOf(model: string, { scanned, identity }: ServeInput, tried: readonly string[]): string {
-  const { only, ignore, maxTtftMs } = scanned.preferences;
-  const narrows = only !== undefined || ignore !== undefined || maxTtftMs !== undefined;
+  const { only, ignore, location, maxTtftMs } = scanned.preferences;
+  const narrows = only !== undefined || ignore !== undefined || location !== undefined || maxTtftMs !== undefined;
   return narrows || tried.length > 0 ? `${model} ${identity.requestId}` : model;
 }
 

@@ -15,7 +15,10 @@ export type NotEligible =
   | 'busy'
   | 'tried'
   | 'modality'
-  | 'preferences';
+  | Unwanted;
+
+/** What of a caller's preferences keeps a node out. */
+export type Unwanted = 'preferences' | 'preferences.location';
 
 /** What a pick sees of the moment: never stored, never shared between picks. */
 export interface PickView {
@@ -33,7 +36,7 @@ export interface PickView {
   /** What pools have reserved; undefined where none has. */
   readonly reserves?: Reserves | undefined;
   /** What the caller asked for beyond the policy; it only narrows. */
-  readonly allows?: ((member: MemberRow, link: NodeLink) => boolean) | undefined;
+  readonly unwanted?: ((member: MemberRow, link: NodeLink, node: NodeRow) => Unwanted | undefined) | undefined;
 }
 
 /** Undefined where the member may serve. */
@@ -54,7 +57,8 @@ export function whyNot(
   if (node.measuredAddress === null || link.address !== node.measuredAddress) return 'address changed';
   if (view.tried.includes(member.node)) return 'tried';
   if (view.inputs !== undefined && !takes(node, view.model, view.inputs)) return 'modality';
-  if (view.allows !== undefined && !view.allows(member, link)) return 'preferences';
+  const unwanted = view.unwanted?.(member, link, node);
+  if (unwanted !== undefined) return unwanted;
   // Last: only what would serve if it had a place is waited for.
   if (!hasPlace(member, node, link, view.reserves) || link.stats.isFull(view.model, view.monotonicMs)) return 'busy';
   return undefined;
