@@ -12,6 +12,7 @@ import { agentOptions, runAgent } from '@subcloud/agent/run';
 import { systemRandom } from '@subcloud/kit/clock';
 import { loadConfig } from '@subcloud/kit/config';
 import { silentLog } from '@subcloud/kit/log';
+import { verifyReceipt } from '@subcloud/kit/receipts';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
 import OpenAI from 'openai';
@@ -114,6 +115,13 @@ test.runIf(hasEngine)(
       [dispatched[1], 'answered'],
     ]);
     expect(record.attempts[1]?.continuesAfterBytes).toBeGreaterThan(20);
+    const receipt = await eventually('both nodes have signed', async () => {
+      const found = await network.admin.call('getReceipt', { params: { id } }).catch(() => undefined);
+      return found?.serving !== null && found?.earlier?.length === 1 ? found : undefined;
+    });
+    const { faults, routing, earlier } = verifyReceipt(receipt, network.control.fingerprint);
+    expect([faults, earlier[0]?.broken, routing.parts?.length]).toEqual([[], true, 2]);
+    expect(routing.parts?.reduce((sum, part) => sum + part.textBytes, 0)).toBe(Buffer.byteLength(text));
     const rows = await eventually('its usage has come', async () => {
       const found = await database.query<{ node_id: string; continued_from: string[] | null }>(
         'select node_id, continued_from from usage where request_id = $1',

@@ -8,7 +8,7 @@ import { type Receipt, type ServingBatch, endorsementText } from '@subcloud/cont
 import { generateSigningKey, importSigningKey, signDocument, signText } from '@subcloud/kit/signing';
 import { silentLog } from '@subcloud/kit/log';
 import { treeRoot } from '@subcloud/kit/receipt-tree';
-import { verifyReceipt } from '@subcloud/kit/receipts';
+import { receiptFrom, verifyReceipt } from '@subcloud/kit/receipts';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type TestNetwork, type TestNode, startTestNetwork } from '@subcloud/testkit/test-network';
 import fc from 'fast-check';
@@ -135,8 +135,7 @@ test('a receipt in which anything was changed does not hold', async () => {
       for (const name of at.slice(0, -1)) holder = holder[name] as Record<string, unknown>;
       const last = at.at(-1) ?? '';
       const value = holder[last];
-      // The last digit of base64 has bits that count for nothing.
-      const place = typeof value === 'string' ? drawn % Math.max(1, value.length - 1) : 0;
+      const place = typeof value === 'string' ? drawn % Math.max(1, value.length) : 0;
       holder[last] =
         typeof value === 'number'
           ? value + 1
@@ -150,6 +149,47 @@ test('a receipt in which anything was changed does not hold', async () => {
       expect(faults, at.join('.')).not.toEqual([]);
     }),
     { numRuns: 500 },
+  );
+});
+
+test('of the file, the answer and the request no byte can be another one', async () => {
+  const asked = await ask('lab', { model: 'test-model' });
+  const receipt = await whole(asked.id);
+  const file = Buffer.from(JSON.stringify(receipt));
+  const request = Buffer.from(asked.request);
+  const kept = { salt: asked.salt, answer: asked.answer, request };
+  expect(verifyReceipt(receipt, fingerprint, kept)).toMatchObject({ request: 'same', answer: 'same', faults: [] });
+  /** Undefined: it is no receipt. */
+  const read = (bytes: Buffer): Receipt | undefined => {
+    try {
+      return receiptFrom(JSON.parse(bytes.toString()));
+    } catch {
+      return undefined;
+    }
+  };
+  const holds = (changed: Buffer, content: typeof kept): boolean => {
+    const other = read(changed);
+    try {
+      return other !== undefined && verifyReceipt(other, fingerprint, content).faults.length === 0;
+    } catch {
+      return false;
+    }
+  };
+  const places = fc.oneof(
+    fc.record({ of: fc.constant('file' as const), at: fc.nat(file.byteLength - 1) }),
+    fc.record({ of: fc.constant('answer' as const), at: fc.nat(asked.answer.byteLength - 1) }),
+    fc.record({ of: fc.constant('request' as const), at: fc.nat(request.byteLength - 1) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(places, fc.integer({ min: 1, max: 255 }), async ({ of, at }, flip) => {
+      // The network in this process lives on meanwhile.
+      await new Promise((resolve) => setImmediate(resolve));
+      const changed = Buffer.from({ file, answer: asked.answer, request }[of]);
+      changed[at] = (changed[at] ?? 0) ^ flip;
+      const isHeld = of === 'file' ? holds(changed, kept) : holds(file, { ...kept, [of]: changed });
+      expect(isHeld, `${of} at ${at}: ${file.subarray(Math.max(0, at - 40), at + 2).toString()}`).toBe(false);
+    }),
+    { numRuns: 600 },
   );
 });
 

@@ -154,7 +154,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     drained: () => drained.now(),
     serve: (stream, headers, link) =>
       void (isApiPath(headers)
-        ? handleApiRequest(stream, headers, serving)
+        ? handleApiRequest(stream, headers, serving, link)
         : handleRequest(stream, headers, serving, link)),
   });
   const changes = watchForChanges({ settings, engines, hardware, clock, declare: () => links.declare() });

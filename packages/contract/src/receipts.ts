@@ -12,8 +12,12 @@
  * A node signs what it served in a pool with a key of that pool alone, which control certifies for the node's pseudonym
  * there. So a receipt names the node as the answer did, and receipts of two pools cannot be laid side by side.
  *
- * Versions: 1, 2026-11.
+ * A stream that went on at another node has a part from each. The gateway names them in order, each with what it received
+ * from that node and what of it was text for the caller; every node signs what it sent, also one that broke off.
+ *
+ * Versions: 1, 2026-11. Since then, before any release: parts, answers that broke off, internal APIs.
  */
+import { isApiId } from '@subcloud/policy/internal-api';
 import * as z from 'zod';
 import { publicKeyText, signedDocument } from './documents.ts';
 import type { UsageRecord } from './watch.ts';
@@ -24,12 +28,27 @@ export const RECEIPT_SALT_HEADER = 'x-subcloud-receipt-salt';
 export const RECEIPT_SALT = /^[0-9a-f]{32}$/;
 /** Halves in one signed batch. */
 export const MAX_BATCH_LEAVES = 1_024;
-export const MAX_LEAF_CHARS = 2_048;
+export const MAX_LEAF_CHARS = 4_096;
+/** Nodes that one answer may have parts of: as many as a request may have tries. */
+export const MAX_PARTS = 8;
 /** Receipts are kept so long; afterwards neither half can be had from control. */
 export const RECEIPTS_KEPT_MS = 30 * 86_400_000;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const timeMs = z.int().nonnegative();
+
+/** What one node had in an answer that several gave. */
+const answerPart = z.strictObject({
+  /** Pseudonym in this pool. */
+  node: z.string().max(32),
+  /** SHA-256 of salt and the text that the caller was sent from it (UTF-8), and its length. */
+  text: sha256,
+  textBytes: z.int().nonnegative(),
+  /** SHA-256 of salt and what the gateway received from it, and its length. */
+  received: sha256,
+  receivedBytes: z.int().nonnegative(),
+});
+export type AnswerPart = z.infer<typeof answerPart>;
 
 /** Signed by the gateway. */
 export const routingHalf = z.strictObject({
@@ -47,7 +66,7 @@ export const routingHalf = z.strictObject({
   model: z.string().max(256),
   /** The node's pseudonym in this pool; of a stream that went on elsewhere, the last. */
   node: z.string().max(32),
-  /** Nodes that began the answer and broke off: its beginning is signed by none. */
+  /** Nodes that began the answer and broke off. */
   earlierNodes: z.int().nonnegative(),
   promptTokens: z.int().nonnegative(),
   completionTokens: z.int().nonnegative(),
@@ -59,10 +78,14 @@ export const routingHalf = z.strictObject({
   request: z.union([sha256, z.enum(['same', 'changed'])]),
   /** SHA-256 of salt and what the caller was sent, for a stream of events; null: it was sent as the node sent it. */
   answer: sha256.nullable(),
+  /** The answer had no proper end: its status says why, and nobody says what of it arrived. */
+  broken: z.literal(true).optional(),
+  /** Of an answer that several nodes gave, in order; `node` is the last. */
+  parts: z.array(answerPart).min(2).max(MAX_PARTS).optional(),
 });
 export type RoutingHalf = z.infer<typeof routingHalf>;
 
-/** Signed by the node, for an answer that it sent whole. */
+/** Signed by the node. */
 export const servingHalf = z.strictObject({
   version: z.literal(1),
   requestId: z.string().max(64),
@@ -72,10 +95,13 @@ export const servingHalf = z.strictObject({
   /** Of the weights, where the engine tells it. */
   digest: z.string().max(128).nullable(),
   tableVersion: z.int().nonnegative(),
-  /** SHA-256 of salt and body as the node received it. */
+  /** SHA-256 of salt and body as the node received it; of an internal API, with `callText` before the body. */
   request: sha256,
-  /** SHA-256 of salt and body as the node sent it. */
+  /** SHA-256 of salt and body as the node sent it, and its length. */
   answer: sha256,
+  answerBytes: z.int().nonnegative().optional(),
+  /** It broke off after that, or was told to stop. */
+  broken: z.literal(true).optional(),
   status: z.int(),
   /** The node's idea of control's time when the request came. */
   atMs: timeMs,
@@ -91,6 +117,8 @@ export const receiptFields = z.strictObject({
   tableVersion: z.int().nonnegative(),
   request: z.union([sha256, z.enum(['same', 'changed'])]),
   answer: sha256.nullable(),
+  broken: z.literal(true).optional(),
+  parts: z.array(answerPart).min(2).max(MAX_PARTS).optional(),
 });
 export type ReceiptFields = z.infer<typeof receiptFields>;
 
@@ -119,7 +147,24 @@ export function routingLeaf(record: UsageRecord): string | undefined {
     durationMs: record.durationMs,
     request: receipt.request,
     answer: receipt.answer,
+    ...(receipt.broken === undefined ? {} : { broken: receipt.broken }),
+    ...(receipt.parts === undefined ? {} : { parts: receipt.parts.map(inOrder) }),
   } satisfies RoutingHalf);
+}
+
+/** Keys in one order, wherever the part comes from. */
+function inOrder({ node, text, textBytes, received, receivedBytes }: AnswerPart): AnswerPart {
+  return { node, text, textBytes, received, receivedBytes };
+}
+
+/** What is hashed before the body of a request to an internal API: the body alone would not say what was asked. */
+export function callText(method: string, target: string): string {
+  return `${method} ${target}\n`;
+}
+
+/** Whether a receipt is of an internal API, and so its request has a `callText`. */
+export function isOfApi({ model }: Pick<RoutingHalf, 'model'>): boolean {
+  return isApiId(model);
 }
 
 /** By which a node vouches for its key of one pool; signed with the node key. */
@@ -162,7 +207,9 @@ export const receiptShape = z.strictObject({
   requestId: z.string(),
   networkId: z.string(),
   routing: receiptHalf,
-  /** Null: the node has not sent its half (it may be under way), or did not serve the answer whole. */
+  /** Null: the node has not sent its half: it may be under way, or the node was gone before it could. */
   serving: receiptHalf.nullable(),
+  /** Of nodes that had earlier parts of the answer, as far as they signed, in the order of the parts. */
+  earlier: z.array(receiptHalf).max(MAX_PARTS).optional(),
 });
 export type Receipt = z.infer<typeof receiptShape>;

@@ -1,13 +1,15 @@
 /**
  * Checks a receipt offline, by nothing but the fingerprint of a network: each half from its leaf to the signed root, from
  * the root to a key, from the key to the network. Keys and certificates count as of the time of the batch, since a receipt
- * outlives them. Then, that both halves speak of one answer, and, where the caller kept them, that request and answer are
- * what was received and sent.
+ * outlives them. Then, that all halves speak of one answer, and, where the caller kept them, that request and answer are
+ * what was received and sent. Of an answer that several nodes gave, that each signed what the gateway received from it, and
+ * that the text is what they said, one after the other.
  */
-import { hash } from 'node:crypto';
 import { receiptBatch } from '@subcloud/contract/documents';
 import {
   RECEIPT_SALT,
+  callText,
+  isOfApi,
   type Receipt,
   receiptShape,
   type ReceiptHalf,
@@ -16,6 +18,7 @@ import {
   routingHalf,
   servingHalf,
 } from '@subcloud/contract/receipts';
+import { type ContentCheck, type SignedPart, checkParts, faultsOfParts, saltedHash } from './receipt-parts.ts';
 import { rootFrom } from './receipt-tree.ts';
 import { CLOCK_SLACK_MS, DocumentError, fingerprintOf, openDocument } from './signing.ts';
 
@@ -27,16 +30,21 @@ export interface KeptContent {
   readonly request?: Uint8Array | undefined;
   /** The body of the answer as it came. */
   readonly answer?: Uint8Array | undefined;
+  /** Of an internal API: `METHOD /path?query`, the path below the API's name. */
+  readonly call?: string | undefined;
 }
 
-export type ContentCheck = 'same' | 'differs' | 'not checked';
-
 export type { Receipt } from '@subcloud/contract/receipts';
+export type { ContentCheck } from './receipt-parts.ts';
 
 export interface ReceiptReport {
   readonly routing: RoutingHalf;
   /** Null: there is no serving half. */
   readonly serving: ServingHalf | null;
+  /** Of nodes that had earlier parts, as far as they signed. */
+  readonly earlier: readonly ServingHalf[];
+  /** Whether the text is what the nodes said one after the other. */
+  readonly parts: ContentCheck;
   readonly request: ContentCheck;
   readonly answer: ContentCheck;
   /** What does not hold, for people. Empty: everything that was checked does. */
@@ -49,38 +57,57 @@ export function receiptFrom(value: unknown): Receipt | undefined {
 }
 
 /** What both halves say, not checked. Throws DocumentError where they say it in no known form. */
-export function halvesOf({ routing, serving }: Receipt): Pick<ReceiptReport, 'routing' | 'serving'> {
-  const served = serving === null ? null : parsed('serving', servingHalf.safeParse(jsonOf(serving.leaf)));
-  return { routing: parsed('routing', routingHalf.safeParse(jsonOf(routing.leaf))), serving: served };
-}
-
-/** SHA-256 of salt and content, hex: what both halves hold of request and answer. */
-export function saltedHash(salt: string, content: Uint8Array): string {
-  return hash('sha256', Buffer.concat([Buffer.from(salt, 'hex'), content]));
+export function halvesOf({
+  routing,
+  serving,
+  earlier = [],
+}: Receipt): Pick<ReceiptReport, 'routing' | 'serving' | 'earlier'> {
+  const served = ({ leaf }: ReceiptHalf): ServingHalf => parsed('serving', servingHalf.safeParse(jsonOf(leaf)));
+  return {
+    routing: parsed('routing', routingHalf.safeParse(jsonOf(routing.leaf))),
+    serving: serving === null ? null : served(serving),
+    earlier: earlier.map(served),
+  };
 }
 
 /** Throws DocumentError where a half is not signed by this network; what contradicts itself or the content is a fault. */
 export function verifyReceipt(receipt: Receipt, fingerprint: string, kept?: KeptContent): ReceiptReport {
+  if (kept !== undefined && !RECEIPT_SALT.test(kept.salt)) throw new DocumentError('the salt is not 32 hex digits');
   const routing = openRouting(receipt, fingerprint);
   const served = receipt.serving === null ? null : openServing(receipt, receipt.serving, fingerprint);
-  const serving = served?.half ?? null;
+  const earlier = (receipt.earlier ?? []).map((half) => openServing(receipt, half, fingerprint));
   const faults: string[] = [];
   if (routing.requestId !== receipt.requestId) faults.push('the routing half is of another request');
-  if (served !== null) {
-    const { half, pool, node } = served;
+  for (const { half, pool } of served === null ? earlier : [...earlier, served]) {
     if (half.requestId !== routing.requestId) faults.push('the halves are of different requests');
     if (half.pool !== routing.pool || pool !== routing.pool) faults.push('the halves name different pools');
     if (half.model !== routing.model) faults.push('the halves name different models');
-    if (half.tableVersion !== routing.tableVersion) faults.push('the halves name different table versions');
-    if (node !== routing.node) faults.push('another node signed than the gateway says it picked');
   }
-  if (kept !== undefined && !RECEIPT_SALT.test(kept.salt)) throw new DocumentError('the salt is not 32 hex digits');
+  const serving = served?.half ?? null;
+  if (served !== null) {
+    if (served.half.tableVersion !== routing.tableVersion) faults.push('the halves name different table versions');
+    if (served.node !== routing.node) faults.push('another node signed than the gateway says it picked');
+    if (served.half.broken === true && routing.broken !== true)
+      faults.push('the node broke off an answer that ended well');
+  }
+  faults.push(...faultsOfParts(routing, earlier, served));
   const received = routing.request === 'same' ? serving?.request : routing.request;
-  const request = received === 'changed' ? 'not checked' : compare(kept?.salt, kept?.request, received);
-  const answer = compare(kept?.salt, kept?.answer, routing.answer ?? serving?.answer);
+  const request = received === 'changed' ? 'not checked' : compare(kept?.salt, requestOf(routing, kept), received);
+  // Of an answer that broke off, nobody says how much of it arrived.
+  const sent = routing.broken === true ? undefined : (routing.answer ?? serving?.answer);
+  const answer = compare(kept?.salt, kept?.answer, sent);
+  const parts = checkParts(routing, kept);
   if (request === 'differs') faults.push('the request is not what was received');
   if (answer === 'differs') faults.push('the answer is not what was sent');
-  return { routing, serving, request, answer, faults };
+  if (parts === 'differs') faults.push('the text is not what its nodes said one after the other');
+  return { routing, serving, earlier: earlier.map(({ half }) => half), request, answer, parts, faults };
+}
+
+function requestOf(routing: RoutingHalf, kept: KeptContent | undefined): Uint8Array | undefined {
+  if (!isOfApi(routing)) return kept?.request;
+  const [, method, target] = /^(\S+) (\S+)$/.exec(kept?.call ?? '') ?? [];
+  if (method === undefined || target === undefined) return undefined;
+  return Buffer.concat([Buffer.from(callText(method, target)), kept?.request ?? Buffer.alloc(0)]);
 }
 
 function compare(salt: string | undefined, content: Uint8Array | undefined, hashed: string | undefined): ContentCheck {
@@ -97,11 +124,7 @@ function openRouting({ routing, networkId }: Receipt, fingerprint: string): Rout
   return parsed('routing', routingHalf.safeParse(jsonOf(routing.leaf)));
 }
 
-function openServing(
-  { networkId }: Receipt,
-  serving: ReceiptHalf,
-  fingerprint: string,
-): { readonly half: ServingHalf; readonly pool: string; readonly node: string } {
+function openServing({ networkId }: Receipt, serving: ReceiptHalf, fingerprint: string): SignedPart {
   const { publicKey } = openIssuer(serving, networkId, fingerprint);
   const { pool, node, ...key } = openDocument(serving.certificate, 'receipt-key', publicKey);
   requireNetwork(key.networkId, networkId);

@@ -8,13 +8,14 @@ import { shareOf } from '@subcloud/policy/consent';
 import type { PrincipalId } from '@subcloud/contract/vocabulary';
 import type { Clock } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import { nextTurn } from '@subcloud/kit/turns';
 import type { EngineFleet, PickedEngine } from '../engines/engine-fleet.ts';
 import type { LiveSettings } from '../settings.ts';
 import type { CurrentDocument } from '../state/current-document.ts';
 import type { Admission } from './admission.ts';
 import { type HeldBody, readBody } from './read-body.ts';
 import { CannotContinue, LockRefusal, refuse } from './refusal.ts';
-import type { ReceiptSink, Receipts } from './receipts.ts';
+import type { ReceiptMeter, ReceiptSink, Receipts } from './receipts.ts';
 import { relay } from './relay.ts';
 import { checkBody, withEngineName } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -68,10 +69,11 @@ export async function handleRequest(
     lock(head, context);
     const picked = pickEngine(head, context);
     const bytes = picked.name === head.model ? body.bytes : await withEngineName(body.bytes, span, picked.name);
+    const meter = context.receipts.meter(link, head, digestOf(picked, head.model));
+    if (meter !== undefined) await measure(body.bytes, meter);
     // Asked again, with nothing awaited after it: a body may be a long time coming, and what was withdrawn is withdrawn.
     lock(head, context);
     report(context, head, true, 'accepted');
-    const meter = context.receipts.meter(link, head, body.bytes, digestOf(picked, head.model));
     await relay(stream, picked, { ...head, body: bytes, meter }, context.clock);
   } catch (error) {
     const shown = error instanceof LockRefusal ? error : AppError.from(error);
@@ -83,6 +85,17 @@ export async function handleRequest(
   } finally {
     body?.release();
     leave?.();
+  }
+}
+
+/** Some milliseconds of hashing. */
+const MEASURED_BYTES = 2_097_152;
+
+/** A large body is hashed without holding up everything else. */
+async function measure(body: Buffer, meter: ReceiptMeter): Promise<void> {
+  for (let at = 0; at < body.byteLength; at += MEASURED_BYTES) {
+    if (at > 0) await nextTurn();
+    meter.received(body.subarray(at, at + MEASURED_BYTES));
   }
 }
 

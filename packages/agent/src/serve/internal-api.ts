@@ -9,6 +9,7 @@ import { PassThrough } from 'node:stream';
 import { AppError } from '@subcloud/contract/errors';
 import { REQUEST_HEADERS } from '@subcloud/contract/inference';
 import { LINK_HEADERS, LINK_UNSENT } from '@subcloud/contract/link';
+import { callText } from '@subcloud/contract/receipts';
 import { API_METHODS, apiId, cleanTarget } from '@subcloud/policy/internal-api';
 import type { Dispatcher } from 'undici';
 import { isRefusedConnection } from '../engines/engine.ts';
@@ -16,7 +17,8 @@ import { Pool } from '../engines/undici-pool.ts';
 import { type ServeContext, lock, place, report } from './handler.ts';
 import { LockRefusal, refuse } from './refusal.ts';
 import { type RelayTarget, relay } from './relay.ts';
-import { type RequestHead, readLabels } from './request-head.ts';
+import type { ReceiptMeter, ReceiptSink } from './receipts.ts';
+import { type RequestHead, readLabels, saltOf } from './request-head.ts';
 
 const PATH = /^\/apis\/([a-z0-9-]{1,63})(\/.*)$/;
 const MAX_CONNECTIONS = 256;
@@ -31,6 +33,7 @@ export async function handleApiRequest(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   context: ServeContext,
+  link: ReceiptSink,
 ): Promise<void> {
   stream.on('error', () => {});
   let head: RequestHead | undefined;
@@ -42,7 +45,7 @@ export async function handleApiRequest(
       ...readLabels(headers),
       path: target,
       continues: false,
-      salt: undefined,
+      salt: saltOf(headers),
       headers: forwarded(headers),
     };
     head = asked;
@@ -53,8 +56,11 @@ export async function handleApiRequest(
     if (api === undefined) throw new AppError('upstream.failed', { message: 'This node does not host the API.' });
     report(context, asked, true, 'accepted');
     sent = true;
-    const host = hostOf(api.url, { stream, target, method, headers: asked.headers });
-    await relay(stream, { engine: host, name: asked.model }, { ...asked, body: NOTHING, isApi: true }, context.clock);
+    const meter = context.receipts.meter(link, asked, null);
+    meter?.received(Buffer.from(callText(method, target)));
+    const host = hostOf(api.url, { stream, target, method, headers: asked.headers, meter });
+    const request = { ...asked, body: NOTHING, isApi: true, meter: meterOf(stream, meter) } as const;
+    await relay(stream, { engine: host, name: asked.model }, request, context.clock);
   } catch (error) {
     const shown = error instanceof LockRefusal ? error : AppError.from(error);
     if (head !== undefined && !sent) report(context, head, false, shown instanceof AppError ? shown.code : 'lock');
@@ -66,6 +72,17 @@ export async function handleApiRequest(
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** An API may answer before it has read all that it was sent: then its node does not know what the request was. */
+function meterOf(stream: ServerHttp2Stream, meter: ReceiptMeter | undefined): ReceiptMeter | undefined {
+  if (meter === undefined) return undefined;
+  const isRead = (): boolean => stream.endAfterHeaders || stream.readableEnded;
+  return {
+    ...meter,
+    whole: (status) => (isRead() ? meter.whole(status) : undefined),
+    broken: (status) => (isRead() ? meter.broken(status) : undefined),
+  };
+}
 
 function readTarget(headers: IncomingHttpHeaders): { name: string; target: string; method: Dispatcher.HttpMethod } {
   const [, name, target] = PATH.exec(headers[':path'] ?? '') ?? [];
@@ -91,12 +108,13 @@ interface ApiCall {
   readonly target: string;
   readonly method: Dispatcher.HttpMethod;
   readonly headers: Readonly<Record<string, string>>;
+  readonly meter: ReceiptMeter | undefined;
 }
 
 const pools = new Map<string, InstanceType<typeof Pool>>();
 
 /** An API as the relay sees an engine. No connection is kept: one that its other end had closed would lose a request. */
-function hostOf(url: string, { stream, target, method, headers }: ApiCall): RelayTarget['engine'] {
+function hostOf(url: string, { stream, target, method, headers, meter }: ApiCall): RelayTarget['engine'] {
   const { origin, pathname } = new URL(url);
   let pool = pools.get(origin);
   if (pool === undefined) {
@@ -111,6 +129,7 @@ function hostOf(url: string, { stream, target, method, headers }: ApiCall): Rela
     pools.set(origin, pool);
   }
   const dispatcher = pool;
+  if (meter !== undefined) stream.on('data', (chunk: Buffer) => meter.received(chunk));
   const hasBody = !stream.endAfterHeaders && method !== 'GET' && method !== 'HEAD';
   return {
     inFlight: 0,

@@ -1,11 +1,11 @@
 /**
  * The node's halves of receipts. While an answer passes, request and answer are hashed with the salt that came with the
- * request; the salt is forgotten with them. Whole answers become leaves, which are signed as batches, a pool at a time,
+ * request; the salt is forgotten with them. What was sent becomes a leaf, also where it broke off; leaves are signed as batches, a pool at a time,
  * with a key that is this node's in that pool alone. What no gateway can be told of is dropped, oldest first: a receipt
  * then has one half, and says so.
  */
 import { createHash } from 'node:crypto';
-import { MAX_BATCH_LEAVES, type ServingBatch, type ServingHalf, endorsementText } from '@subcloud/contract/receipts';
+import { type ServingBatch, type ServingHalf, endorsementText } from '@subcloud/contract/receipts';
 import type { Clock, Timer } from '@subcloud/kit/clock';
 import { treeRoot } from '@subcloud/kit/receipt-tree';
 import { type SigningKey, deriveSigningKey, signDocument, signText } from '@subcloud/kit/signing';
@@ -13,14 +13,20 @@ import type { RequestHead } from './request-head.ts';
 
 /** So long a half may wait for others to be signed with. */
 const BATCH_MS = 1_000;
+/** Halves in one batch: even the longest are one line of a report. */
+const MAX_LEAVES = 512;
 /** Leaves that wait, over all pools; at about 500 bytes each. */
 const MAX_WAITING = 16_384;
 
 export interface ReceiptMeter {
+  /** The next bytes of the request. */
+  received(bytes: Uint8Array): void;
   /** The next bytes of the answer, as they go out. */
   sent(bytes: Uint8Array): void;
   /** All of it is out. */
   whole(status: number): void;
+  /** No more of it goes out. Where nothing did, there is nothing to sign. */
+  broken(status: number): void;
 }
 
 /** A link, or all of them. */
@@ -31,7 +37,7 @@ export interface ReceiptSink {
 
 export interface Receipts {
   /** Undefined for a request that came without a salt: its gateway keeps no receipts. */
-  meter(link: ReceiptSink, head: RequestHead, body: Uint8Array, digest: string | null): ReceiptMeter | undefined;
+  meter(link: ReceiptSink, head: RequestHead, digest: string | null): ReceiptMeter | undefined;
   /** Signs and sends what waits. */
   flush(): void;
   stop(): void;
@@ -61,7 +67,7 @@ export function createReceipts(options: ReceiptsOptions): Receipts {
     for (const [pool, ofPool] of Map.groupBy(waiting, (one) => one.pool)) {
       for (const [link, entries] of Map.groupBy(ofPool, (one) => one.link)) {
         while (entries.length > 0) {
-          const some = entries.splice(0, MAX_BATCH_LEAVES);
+          const some = entries.splice(0, MAX_LEAVES);
           const batch = batchOf(
             options,
             keyOf(pool),
@@ -85,24 +91,34 @@ export function createReceipts(options: ReceiptsOptions): Receipts {
   const add = (link: ReceiptSink, half: ServingHalf): void => {
     if (waiting.length >= MAX_WAITING) waiting = waiting.slice(MAX_WAITING / 2);
     waiting.push({ link, pool: half.pool, leaf: JSON.stringify(half) });
-    if (waiting.length >= MAX_BATCH_LEAVES && waiting.length % MAX_BATCH_LEAVES === 0) flush();
+    if (waiting.length >= MAX_LEAVES && waiting.length % MAX_LEAVES === 0) flush();
     else timer ??= clock.after(BATCH_MS, flush);
   };
 
   return {
-    meter(link, { salt, requestId, pool, model, tableVersion }, body, digest) {
+    meter(link, { salt, requestId, pool, model, tableVersion }, digest) {
       if (salt === undefined) return undefined;
       const secret = Buffer.from(salt, 'hex');
-      const request = createHash('sha256').update(secret).update(body).digest('hex');
+      const request = createHash('sha256').update(secret);
       const answer = createHash('sha256').update(secret);
+      let answerBytes = 0;
       const atMs = Math.max(0, Math.trunc(options.nowMs()));
       const startedMs = clock.monotonicMs();
+      const sign = (status: number, broken: Pick<ServingHalf, 'broken'>): void => {
+        const durationMs = Math.round(clock.monotonicMs() - startedMs);
+        const hashes = { request: request.digest('hex'), answer: answer.digest('hex'), answerBytes };
+        const what = { requestId, pool, model, digest, tableVersion, ...hashes, ...broken };
+        add(link, { version: 1, ...what, status, atMs, durationMs });
+      };
       return {
-        sent: (bytes) => void answer.update(bytes),
-        whole(status) {
-          const durationMs = Math.round(clock.monotonicMs() - startedMs);
-          const hashes = { request, answer: answer.digest('hex') };
-          add(link, { version: 1, requestId, pool, model, digest, tableVersion, ...hashes, status, atMs, durationMs });
+        received: (bytes) => void request.update(bytes),
+        sent(bytes) {
+          answerBytes += bytes.byteLength;
+          answer.update(bytes);
+        },
+        whole: (status) => sign(status, {}),
+        broken(status) {
+          if (answerBytes > 0) sign(status, { broken: true });
         },
       };
     },

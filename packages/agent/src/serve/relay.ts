@@ -52,12 +52,17 @@ export function relay(
   return new Promise((resolve, reject) => {
     let control: Dispatcher.DispatchController | undefined;
     let over = false;
+    /** The engine's answer is whole. */
+    let ended = false;
     let status = 0;
     let rewrite: ((chunk: Buffer) => Buffer) | undefined;
     let movedMs = clock.monotonicMs();
+    /** An engine's refusal is no answer: another node is asked, or this one again. */
+    const isAnswer = (): boolean => request.isApi === true || (status >= 200 && status < 300);
     const finish = (error?: AppError): void => {
       if (over) return;
       over = true;
+      if (!ended && isAnswer()) request.meter?.broken(status);
       watch.cancel();
       stream.off('drain', onDrain);
       stream.off('close', onClose);
@@ -129,7 +134,8 @@ export function relay(
       },
       onResponseEnd() {
         if (over) return;
-        request.meter?.whole(status);
+        ended = true;
+        if (isAnswer()) request.meter?.whole(status);
         // Unread answers stay in memory until the reader has them; the place is free when it has.
         stream.end();
       },

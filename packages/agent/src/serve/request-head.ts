@@ -39,7 +39,7 @@ export function readRequestHead(headers: IncomingHttpHeaders): RequestHead {
     ...readLabels(headers),
     path,
     continues: isContinuation(headers[LINK_HEADERS.continues]),
-    salt: saltOf(headers[RECEIPT_SALT_HEADER]),
+    salt: saltOf(headers),
     headers: forwarded,
   };
 }
@@ -64,7 +64,9 @@ function isContinuation(value: unknown): boolean {
   throw new AppError('client.invalid_request', { param: LINK_HEADERS.continues });
 }
 
-function saltOf(value: string | string[] | undefined): string | undefined {
+/** Undefined where the gateway keeps no receipt. */
+export function saltOf(headers: IncomingHttpHeaders): string | undefined {
+  const value = headers[RECEIPT_SALT_HEADER];
   return typeof value === 'string' && RECEIPT_SALT.test(value) ? value : undefined;
 }
 

@@ -31,7 +31,7 @@ export function addReceiptGet(parent: Command, cli: Cli): void {
           [
             fields([['request', receipt.requestId], ['network', receipt.networkId], ...rows]),
             receipt.serving === null
-              ? 'The node has not signed: it did not serve the answer whole, or its half is not here yet.'
+              ? 'The node has not signed: its half is not here yet, or it was gone before it could.'
               : 'Both halves are signed.',
             options.out === undefined
               ? 'Keep it with `--out FILE`, and check it with `subcloud receipt verify FILE`.'

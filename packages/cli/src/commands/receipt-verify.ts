@@ -10,6 +10,7 @@ interface Options {
   readonly fingerprint?: string;
   readonly request?: string;
   readonly answer?: string;
+  readonly call?: string;
   readonly salt?: string;
 }
 
@@ -25,6 +26,7 @@ export function addReceiptVerify(parent: Command, cli: Cli): void {
     .option('--salt <hex>', "from the answer's header x-subcloud-receipt-salt; needed for the next two")
     .option('--request <file>', 'the body that was sent')
     .option('--answer <file>', 'the body that came back, byte for byte')
+    .option('--call <call>', "of an internal API what was asked: 'GET /search?q=1', the path below the API's name")
     .action(
       cli.action<Options>(async ({ output, options }, path: string) => {
         const { receiptFrom, verifyReceipt } = await import('@subcloud/kit/receipts');
@@ -52,6 +54,7 @@ export function addReceiptVerify(parent: Command, cli: Cli): void {
               ['node', receipt.serving === null ? 'has not signed' : 'its signature holds'],
               ['request body', report.request],
               ['answer body', report.answer],
+              ...(report.routing.parts === undefined ? [] : [['text of its parts', report.parts] as const]),
               ['network', `${receipt.networkId}, key ${named}`],
             ]),
             ...(pinned
@@ -63,15 +66,16 @@ export function addReceiptVerify(parent: Command, cli: Cli): void {
     );
 }
 
-async function keptContent({ salt, request, answer }: Options) {
+async function keptContent({ salt, request, answer, call }: Options) {
   if (salt === undefined) {
-    if (request === undefined && answer === undefined) return undefined;
-    throw notAReceipt('--request and --answer need the --salt that came with the answer');
+    if (request === undefined && answer === undefined && call === undefined) return undefined;
+    throw notAReceipt('--request, --answer and --call need the --salt that came with the answer');
   }
   return {
     salt: salt.toLowerCase(),
     request: request === undefined ? undefined : await bytesOf(request),
     answer: answer === undefined ? undefined : await bytesOf(answer),
+    call,
   };
 }
 

@@ -22,12 +22,13 @@ export async function readReceipt(
     .innerJoin('receipt_batches', 'receipt_batches.hash', 'receipt_halves.batch')
     .innerJoin('receipt_certificates', 'receipt_certificates.hash', 'receipt_batches.certificate')
     .select(['side', 'receipt_halves.at', 'principal', 'pool', 'leaf', 'index', 'path', 'document'])
+    .select(['node_id', 'earlier'])
     .select(['receipt_certificates.certificate', 'signing_key', 'network_key'])
     .where('request_id', '=', requestId)
     .execute();
-  const half = (side: 'routing' | 'serving'): ReceiptHalf | null => {
-    const row = rows.find((one) => one.side === side);
-    if (row === undefined) return null;
+  const known = rows.find(({ side }) => side === 'routing');
+  if (known === undefined) return undefined;
+  const halfOf = (row: (typeof rows)[number]): ReceiptHalf => {
     return {
       leaf: row.leaf,
       index: row.index,
@@ -38,8 +39,18 @@ export async function readReceipt(
       networkKey: row.network_key,
     };
   };
-  const [routing, known] = [half('routing'), rows.find(({ side }) => side === 'routing')];
-  if (routing === null || known === undefined) return undefined;
-  const receipt = { requestId, networkId, routing, serving: half('serving') };
+  const servedBy = (node: string) => rows.find((row) => row.side === 'serving' && row.node_id === node);
+  const serving = servedBy(known.node_id);
+  const earlier = z
+    .array(z.string())
+    .parse(known.earlier)
+    .flatMap((node) => servedBy(node) ?? []);
+  const receipt = {
+    requestId,
+    networkId,
+    routing: halfOf(known),
+    serving: serving === undefined ? null : halfOf(serving),
+    ...(earlier.length === 0 ? {} : { earlier: earlier.map(halfOf) }),
+  };
   return { receipt, principal: known.principal, pool: known.pool, atMs: known.at };
 }

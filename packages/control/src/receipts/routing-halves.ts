@@ -12,7 +12,7 @@ import type { Authority } from '../authority.ts';
 import type { Transaction } from '../loop.ts';
 import { type VouchedBatch, saveBatch, signingKeyOf } from './vouched.ts';
 
-/** Rows in one statement: 10 parameters each. */
+/** Rows in one statement: 11 parameters each. */
 const BATCH = 1_000;
 
 export interface ReceiptContext {
@@ -38,7 +38,7 @@ export async function storeRoutingHalves(context: ReceiptContext, tx: Transactio
     await tx
       .insertInto('receipt_halves')
       .values(rows.slice(start, start + BATCH))
-      .onConflict((conflict) => conflict.columns(['request_id', 'side']).doNothing())
+      .onConflict((conflict) => conflict.columns(['request_id', 'side', 'node_id']).doNothing())
       .execute();
   }
 }
@@ -58,6 +58,7 @@ function rowOf(
     index: at.index,
     leaf: at.leaf,
     path: JSON.stringify(at.path),
+    earlier: JSON.stringify(record.continuedFrom ?? []),
   };
 }
 

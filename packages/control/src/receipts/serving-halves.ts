@@ -1,6 +1,6 @@
 /**
  * Nodes' halves of receipts, as gateways pass them on. A half counts where the node vouches for the key of that pool, the
- * root is over just these leaves, and control knows that this node served that request there: so nobody can fill the store
+ * root is over just these leaves, and control knows that this node served that request, or a part of it, there: so nobody can fill the store
  * with receipts of what never was, or sign for another.
  */
 import { type ServingBatch, endorsementText, servingHalf } from '@subcloud/contract/receipts';
@@ -90,11 +90,11 @@ async function saveLeaves(tx: Transaction, batch: NodeBatch, vouched: VouchedBat
   ];
   await sql`
     insert into receipt_halves (request_id, side, at, principal, node_id, pool, batch, index, leaf, path)
-    select given.id, 'serving', known.at, known.principal, known.node_id, known.pool, ${hash}, given.index, given.leaf, given.path::jsonb
+    select given.id, 'serving', known.at, known.principal, ${batch.node}, known.pool, ${hash}, given.index, given.leaf, given.path::jsonb
     from unnest(${ids}::text[], ${indexes}::int[], ${leaves}::text[], ${paths}::text[]) as given (id, index, leaf, path)
     join receipt_halves known on known.request_id = given.id and known.side = 'routing'
-      and known.node_id = ${batch.node} and known.pool = ${batch.pool}
-    on conflict (request_id, side) do nothing`.execute(tx);
+      and (known.node_id = ${batch.node} or known.earlier @> to_jsonb(${batch.node}::text)) and known.pool = ${batch.pool}
+    on conflict (request_id, side, node_id) do nothing`.execute(tx);
 }
 
 function leavesOf({ pool, leaves }: ServingBatch) {

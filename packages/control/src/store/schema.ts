@@ -314,6 +314,8 @@ export interface Schema {
     index: number;
     leaf: string;
     path: JSONColumnType<string[]>;
+    /** Of a routing half: nodes that had earlier parts of the answer, in order. */
+    earlier: Generated<unknown>;
   };
   decisions: {
     request_id: string;

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_BODY_BYTES, RESPONSE_HEADERS, SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { LINK_HEADERS, LINK_UNSENT } from '@subcloud/contract/link';
+import { RECEIPT_SALT_HEADER } from '@subcloud/contract/receipts';
 import { apiId } from '@subcloud/policy/internal-api';
 import type { Clock } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
@@ -38,6 +39,8 @@ export interface ApiCall {
   readonly node: string;
   readonly tableVersion: number;
   readonly requestId: string;
+  /** Of its receipt, hex. */
+  readonly salt: string;
   /** Headers of ours for the answer. */
   readonly onFirstByte: () => Record<string, string>;
 }
@@ -46,7 +49,10 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
   const { link, request, response, active, clock } = call;
   const hasBody =
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return Promise.reject(tooLarge());
+  const ended = active.cancellation.reason ?? (isTooLarge(request) ? tooLarge() : undefined);
+  // Nothing was sent, and the node has nothing to do with it.
+  if (ended !== undefined)
+    return Promise.resolve({ kind: 'unsent', error: ended, mayRetry: false, judgement: 'unjudged' });
   return new Promise((resolve) => {
     let stream: ClientHttp2Stream;
     try {
@@ -63,6 +69,8 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     let refusal: IncomingHttpHeaders | undefined;
     let refusalBytes = 0;
     let bodyBytes = 0;
+    /** Bytes that came before the head: over TLS they may (../request/attempt). */
+    let early: Buffer[] | undefined;
     const progress = (): void => {
       active.deadlineMs = clock.monotonicMs() + IDLE_TIMEOUT_MS;
       const bodyIsDue = hasBody && !request.complete && !request.isPaused();
@@ -116,18 +124,20 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
       if (status === 421 || head[LINK_HEADERS.engine] !== undefined) return void (refusal = head);
       response.writeHead(status, passed(head, call.onFirstByte()));
       response.flushHeaders();
-      stream.on('data', (chunk: Buffer) => {
-        link.guard.usefulBytes += chunk.byteLength;
-        progress();
-        if (settled || response.write(chunk)) return;
-        stream.pause();
-        progress();
-        response.once('drain', () => {
-          stream.resume();
-          progress();
-        });
-      });
+      for (const chunk of early ?? []) pass(chunk);
+      early = undefined;
     });
+    const pass = (chunk: Buffer): void => {
+      link.guard.usefulBytes += chunk.byteLength;
+      progress();
+      if (settled || response.write(chunk) || stream.isPaused()) return;
+      stream.pause();
+      progress();
+      response.once('drain', () => {
+        stream.resume();
+        progress();
+      });
+    };
     stream.on('end', () => {
       if (settled) return;
       if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || status === 0) return broke();
@@ -140,9 +150,10 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
       givePlace();
       broke();
     });
-    // A refusal is small, and read only to be over.
     stream.on('data', (chunk: Buffer) => {
-      if (refusal === undefined) return;
+      if (status === 0) return void (early ??= []).push(chunk);
+      if (refusal === undefined) return pass(chunk);
+      // A refusal is small, and read only to be over.
       refusalBytes += chunk.byteLength;
       if (refusalBytes > MAX_REFUSAL_BYTES) giveUp();
     });
@@ -150,7 +161,7 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
   });
 }
 
-function headersOf({ request, route, pool, tableVersion, requestId }: ApiCall): Record<string, string> {
+function headersOf({ request, route, pool, tableVersion, requestId, salt }: ApiCall): Record<string, string> {
   const { 'content-type': type, accept, 'content-length': length } = request.headers;
   return {
     ':method': request.method ?? 'GET',
@@ -162,6 +173,7 @@ function headersOf({ request, route, pool, tableVersion, requestId }: ApiCall): 
     [LINK_HEADERS.table]: String(tableVersion),
     [LINK_HEADERS.model]: apiId(route.api),
     [LINK_HEADERS.request]: requestId,
+    [RECEIPT_SALT_HEADER]: salt,
   };
 }
 
@@ -187,6 +199,10 @@ function refused(head: IncomingHttpHeaders, status: number, hasBody: boolean): A
 
 function brokenBy({ closed, session }: NodeLink): Judgement {
   return closed || session.destroyed ? 'node failed' : 'engine failed';
+}
+
+function isTooLarge({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES;
 }
 
 function tooLarge(): AppError {

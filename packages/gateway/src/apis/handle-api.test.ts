@@ -77,6 +77,22 @@ test('a body goes on as it comes, before it is whole, and a caller that leaves t
   expect(t.control.usage).toEqual([]);
 });
 
+test('a body that is announced too large is refused, and its try ends: the node has nothing to do with it', async () => {
+  await using t = await network();
+  const node = await t.node({ ...HOSTS, handler: echoes });
+  const { request, answer } = t.open({
+    ...SEARCH,
+    method: 'POST',
+    body: 'x',
+    headers: { 'content-length': '40000000' },
+  });
+  request.on('error', () => {});
+  const reply = await readReply(await answer);
+  expect([reply.status, codeOf(reply), node.requests.length]).toEqual([413, 'client.too_large', 0]);
+  const told = await eventually('its decision', () => t.control.decisions[0]);
+  expect(told.attempts.map(({ outcome }) => outcome)).toEqual(['unsent: client.too_large']);
+});
+
 test('megabytes pass both ways, and are one record of no tokens', async () => {
   await using t = await network();
   const large = randomBytes(3_000_000);

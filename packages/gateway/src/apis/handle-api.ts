@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { API_SCOPE_PATH } from '@subcloud/contract/inference';
 import { apiId, cleanTarget, declares } from '@subcloud/policy/internal-api';
+import { RECEIPT_SALT_HEADER } from '@subcloud/contract/receipts';
 import type { PoolRow } from '@subcloud/contract/table';
 import { placeIn } from '../capacity/places.ts';
 import { clientAddress } from '../front/client-address.ts';
@@ -21,6 +22,7 @@ import { type RequestIdentity, identify } from '../request/identify.ts';
 import { noLimits, takeLimits } from '../request/limit.ts';
 import { noEligibleNode } from '../request/no-eligible-node.ts';
 import type { RequestDeps } from '../request/request-deps.ts';
+import { newSalt } from '../request/receipt-hashes.ts';
 import { resolvePool } from '../request/resolve-pool.ts';
 import { sendError } from '../request/send-error.ts';
 import { TriedNode } from '../schedule/node-stats.ts';
@@ -74,6 +76,7 @@ export async function handleApi(
     if (encoding !== undefined && encoding !== 'identity') throw new AppError('client.unsupported_media_type');
     if (deps.journal.refuses()) throw new AppError('platform.usage_not_writable', { retryAfterS: 1 });
     const tried: string[] = [];
+    const salt = newSalt();
     for (;;) {
       const { admission, picked } = choose(
         deps,
@@ -90,6 +93,7 @@ export async function handleApi(
         identity,
         trace,
         taken,
+        salt,
       });
       if (outcome.kind === 'unsent') {
         tried.push(picked.chosen.member.node);
@@ -98,7 +102,7 @@ export async function handleApi(
       }
       if (outcome.kind === 'failed' && !response.headersSent) throw outcome.error;
       const whole = outcome.kind === 'answered';
-      const stored = await count(deps, identity, { admission, picked, taken, route, status: outcome.status });
+      const stored = await count(deps, identity, { admission, picked, taken, route, outcome });
       decide(whole ? 'answered' : outcome.error.code, outcome.status);
       if (whole && stored) response.end();
       else response.destroy();
@@ -181,6 +185,7 @@ interface Attempting {
   readonly identity: RequestIdentity;
   readonly trace: DecisionTrace;
   readonly taken: ReturnType<typeof noLimits>;
+  readonly salt: string;
 }
 
 async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome> {
@@ -202,7 +207,8 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
       tries.firstByte(nowMs);
       trace.firstByteMs = nowMs - identity.startedMs;
       const timing = { gatewayMs: startedMs - identity.startedMs, queueMs: 0, nodeMs: nowMs - startedMs };
-      return { ...answerHeaders(identity, admission.pool, member, timing), ...taken.headers };
+      const receipt = { [RECEIPT_SALT_HEADER]: input.salt };
+      return { ...answerHeaders(identity, admission.pool, member, timing), ...receipt, ...taken.headers };
     },
   });
   const endedMs = deps.clock.monotonicMs();
@@ -216,14 +222,16 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
 function count(
   deps: RequestDeps,
   identity: RequestIdentity,
-  { admission, picked, taken, route, status }: Counting,
+  { admission, picked, taken, route, outcome }: Counting,
 ): Promise<boolean> {
-  const outcome = { kind: 'answered' } as const;
-  const answer = { tokens: () => ({ promptTokens: 0, completionTokens: 0, estimated: false }) };
-  const served = { admission, picked, answer, outcome, continuedFrom: [] };
-  return account(deps, identity, apiId(route.api), served, status, taken);
+  const tokens = () => ({ promptTokens: 0, completionTokens: 0, estimated: false });
+  // It is sent as the node sends it, both ways.
+  const answer = { tokens, contentHash: () => null };
+  const ended = outcome.kind === 'answered' ? outcome : ({ kind: 'interrupted', why: 'broke' } as const);
+  const served = { admission, picked, answer, outcome: ended, continuedFrom: [], request: 'same' } as const;
+  return account(deps, identity, apiId(route.api), served, outcome.status, taken);
 }
 
-interface Counting extends Omit<Attempting, 'request' | 'response' | 'active' | 'identity' | 'trace'> {
-  readonly status: number;
+interface Counting extends Omit<Attempting, 'request' | 'response' | 'active' | 'identity' | 'trace' | 'salt'> {
+  readonly outcome: Exclude<ApiOutcome, { kind: 'unsent' }>;
 }

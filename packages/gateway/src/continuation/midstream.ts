@@ -8,6 +8,7 @@ import type { PoolRow } from '@subcloud/contract/table';
 import type { Answer } from '../request/answer.ts';
 import type { ByteBudget } from '../request/byte-budget.ts';
 import type { ScannedBody } from '../request/scan-body.ts';
+import type { AnswerParts } from './answer-parts.ts';
 import { type ContinuedBody, continuedBody } from './continued-body.ts';
 import { SentText } from './sent-text.ts';
 
@@ -22,10 +23,11 @@ export function keepSentText(
   path: string,
   { stream }: ScannedBody,
   budget: ByteBudget,
+  parts: AnswerParts,
 ): SentText | undefined {
   if (routing?.midstream !== 'continue' || !stream) return undefined;
-  if (path === CHAT_PATH) return new SentText('delta', budget);
-  return path === COMPLETIONS_PATH ? new SentText('text', budget) : undefined;
+  if (path === CHAT_PATH) return new SentText('delta', budget, parts);
+  return path === COMPLETIONS_PATH ? new SentText('text', budget, parts) : undefined;
 }
 
 /** What another node is sent. Undefined: the answer is whole now, and has its end. `refused`: it ends broken, and why. */

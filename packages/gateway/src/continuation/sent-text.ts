@@ -6,6 +6,7 @@
  * Where an answer has anything beside the text of one choice (a call of a tool, reasoning, probabilities), or more text
  * than MAX_SENT_BYTES, nobody can go on from it: nothing is kept then, and `spoilt` says why.
  */
+import type { AnswerParts } from './answer-parts.ts';
 import { type ChunkText, type EventChunk, readChunk, writeChunk } from './event-chunk.ts';
 import type { ByteBudget } from '../request/byte-budget.ts';
 
@@ -21,6 +22,7 @@ export interface EngineCounts {
 
 export class SentText {
   readonly #form: ChunkText;
+  readonly #parts: Pick<AnswerParts, 'said'> | undefined;
   readonly #budget: Pick<ByteBudget, 'take' | 'give'>;
   #pieces: string[] = [];
   #bytes = 0;
@@ -39,9 +41,10 @@ export class SentText {
   /** Sent already, and to come again from the node that goes on: see `beginning`. */
   #again = '';
 
-  /** `form`: where the path's events have their text. */
-  constructor(form: ChunkText, budget: Pick<ByteBudget, 'take' | 'give'>) {
+  /** `form`: where the path's events have their text. `parts` are told what goes out. */
+  constructor(form: ChunkText, budget: Pick<ByteBudget, 'take' | 'give'>, parts?: Pick<AnswerParts, 'said'>) {
     this.#form = form;
+    this.#parts = parts;
     this.#budget = budget;
   }
 
@@ -169,6 +172,7 @@ export class SentText {
     if (chunk.role) this.#roleSent = true;
     if (chunk.finish !== undefined) this.#finished = true;
     if (chunk.text === '') return;
+    this.#parts?.said(chunk.text);
     this.#events += 1;
     if (this.#spoilt !== undefined) return;
     const bytes = Buffer.byteLength(chunk.text);

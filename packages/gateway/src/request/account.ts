@@ -1,5 +1,6 @@
 /** Usage of one answer, written before its end is sent. */
 import type { UsageRecord } from '@subcloud/contract/watch';
+import type { AnswerParts } from '../continuation/answer-parts.ts';
 import type { RequestDeps } from './request-deps.ts';
 import type { RequestIdentity } from './identify.ts';
 import type { TakenLimits } from './limit.ts';
@@ -7,13 +8,13 @@ import { pseudonymOf } from './pseudonym.ts';
 import type { Served } from './serve.ts';
 
 interface Accounted extends Pick<Served, 'admission' | 'picked' | 'outcome' | 'continuedFrom'> {
-  readonly answer: Pick<Served['answer'], 'tokens'> & Partial<Pick<Served['answer'], 'contentHash'>>;
-  /** Undefined: no node signs what it answered, so there is no receipt. */
-  readonly request?: Served['request'];
+  readonly answer: Pick<Served['answer'], 'tokens' | 'contentHash'> & { readonly parts?: AnswerParts };
+  readonly request: Served['request'];
 }
 
 function receiptOf({ admission, picked, answer, outcome, request }: Accounted): Pick<UsageRecord, 'receipt'> {
-  if (request === undefined || answer.contentHash === undefined) return {};
+  const isWhole = outcome.kind === 'answered';
+  const parts = answer.parts?.end();
   return {
     receipt: {
       node: pseudonymOf(admission.pool, picked.chosen.member),
@@ -21,7 +22,9 @@ function receiptOf({ admission, picked, answer, outcome, request }: Accounted): 
       effectiveHash: admission.pool.effectiveHash,
       tableVersion: admission.table.version,
       request,
-      answer: outcome.kind === 'answered' ? answer.contentHash() : null,
+      answer: isWhole ? answer.contentHash() : null,
+      ...(isWhole ? {} : { broken: true as const }),
+      ...(parts === undefined ? {} : { parts: [...parts] }),
     },
   };
 }

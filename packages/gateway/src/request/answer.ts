@@ -11,6 +11,7 @@ import type { ServerResponse } from 'node:http';
 import { RESPONSE_HEADERS, SANDBOX_HEADERS } from '@subcloud/contract/inference';
 import { estimateTokens } from '../usage/estimate.ts';
 import type { TokenCounts } from '../usage/token-counts.ts';
+import { AnswerParts } from '../continuation/answer-parts.ts';
 import type { SentText } from '../continuation/sent-text.ts';
 import { JsonRelay } from './json-relay.ts';
 import { SseRelay } from './sse-relay.ts';
@@ -38,6 +39,7 @@ export class Answer implements TurnTask {
   #textBytesBefore = 0;
   /** What has gone out, where another node may go on from there. */
   sent: SentText | undefined;
+  readonly parts: AnswerParts;
   /** Of this turn, not yet written. */
   #pending: Buffer[] = [];
   /** Status of the answer; undefined until it has begun. */
@@ -53,6 +55,7 @@ export class Answer implements TurnTask {
     this.#hidesUsage = options.hidesUsage;
     this.#promptBytes = options.promptBytes;
     this.#salt = options.salt;
+    this.parts = new AnswerParts(options.salt);
   }
 
   get begun(): boolean {
@@ -109,6 +112,7 @@ export class Answer implements TurnTask {
   push(chunk: Buffer): void {
     const relay = this.#relay;
     if (relay === undefined) return;
+    this.parts.received(chunk);
     const before = this.#pending.length;
     if (relay instanceof SseRelay) for (const piece of relay.push(chunk)) this.#pending.push(piece);
     else {

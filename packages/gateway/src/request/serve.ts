@@ -43,6 +43,7 @@ import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
 import { keepWaiting } from './patience.ts';
 import { unwantedBy } from './preferences.ts';
+import { pseudonymOf } from './pseudonym.ts';
 import { newSalt, receivedBody } from './receipt-hashes.ts';
 import type { RequestDeps } from './request-deps.ts';
 import { type ScannedBody, withModel } from './scan-body.ts';
@@ -121,7 +122,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     const { admission, picked, model } = chosen;
     const { node } = picked.chosen.member;
     if (model !== scanned.model) scanned = withModel(input.scanned, model);
-    if (broken === undefined) answer.sent = keepSentText(admission.pool, path, scanned, deps.budget);
+    if (broken === undefined) answer.sent = keepSentText(admission.pool, path, scanned, deps.budget, answer.parts);
     const cut = new Cancellation();
     active.dispatched = { pool: admission.pool.name, node, cut };
     const startedMs = deps.clock.monotonicMs();
@@ -146,6 +147,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
       onFirstByte: (status, engine) => {
         const nowMs = deps.clock.monotonicMs();
         tries.firstByte(nowMs);
+        if (answer.sent !== undefined) answer.parts.begin(pseudonymOf(admission.pool, picked.chosen.member));
         if (going !== undefined) return answer.resume(going.again);
         if (answer.sent === undefined) input.held.release();
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
