@@ -22,6 +22,7 @@ import { keepShare } from './limits/share-keeper.ts';
 import { ReserveKeeper } from './capacity/reserves.ts';
 import { WaitingRoom } from './capacity/waiting-room.ts';
 import { joinWhenLinked, joinsWhenLinked, openPorts, urlOf } from './front/shared-port.ts';
+import { RetryBudget } from './request/retry-budget.ts';
 import { createPublicServer, onUpgrade } from './listen.ts';
 import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
@@ -192,7 +193,10 @@ async function wire(options: GatewayRunOptions) {
   });
   const active = activeRequests(clock);
   const budget = byteBudget(config.maxBufferedBytes);
-  const [limiter, admission] = [new Limiter(), { room: new WaitingRoom(clock), reserves: new ReserveKeeper() }];
+  const [limiter, admission] = [
+    new Limiter(),
+    { room: new WaitingRoom(clock), reserves: new ReserveKeeper(), retries: new RetryBudget() },
+  ];
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
   const metrics = gatewayMetrics(config.worker, () => ({

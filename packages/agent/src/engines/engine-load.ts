@@ -27,6 +27,8 @@ const MAX_METRICS_BYTES = 2_097_152;
 const ANSWER_MS = 2_000;
 const ASK_MS = 2_000;
 const ASK_SILENT_MS = 60_000;
+/** An engine that has spoken and is silent now is busy more likely than changed: it is asked on for a minute. */
+const MOST_MISSES = 30;
 const MAX_COUNT = 1_000_000;
 
 /** Undefined where the text has no load that is known here. */
@@ -77,6 +79,7 @@ export function createLoadReader(options: {
   const { clock } = options;
   let load: OwnLoad | undefined;
   let dueMs = Number.NEGATIVE_INFINITY;
+  let missesLeft = 0;
   return {
     get load() {
       return load;
@@ -85,7 +88,8 @@ export function createLoadReader(options: {
       if (clock.monotonicMs() < dueMs) return;
       dueMs = clock.monotonicMs() + ASK_MS;
       load = await ask(options).then(parseLoad, () => undefined);
-      if (load === undefined) dueMs = clock.monotonicMs() + ASK_SILENT_MS;
+      missesLeft = load === undefined ? missesLeft - 1 : MOST_MISSES;
+      if (missesLeft <= 0) dueMs = clock.monotonicMs() + ASK_SILENT_MS;
     },
   };
 }

@@ -180,7 +180,8 @@ export class Answer implements TurnTask {
     if (relay === undefined) return false;
     if (relay instanceof SseRelay)
       return this.#textEventsBefore + relay.textEvents > 0 || (relay.counts?.completionTokens ?? 0) > 0;
-    return (relay.counts()?.completionTokens ?? relay.textBytes()) > 0;
+    // Text that no token was counted for is some, too: completions may be asked for their prompt alone (`echo`).
+    return (relay.counts()?.completionTokens ?? 0) > 0 || relay.textBytes() > 0;
   }
 
   /** The node that answers now has said its first token: from here on silence is a fault, and not a long prompt. */

@@ -54,9 +54,18 @@ export class DecisionTrace {
 
   /** Nobody was asked to go on after the last attempt, and why. */
   notContinued(reason: string): void {
+    this.#add(`not continued: ${reason}`);
+  }
+
+  /** Nobody was asked after the last attempt, though another one might have answered. */
+  retriesSpent(): void {
+    this.#add('retries of the pool are spent');
+  }
+
+  #add(word: string): void {
     const last = this.#attempts.pop();
     if (last === undefined) return;
-    this.#attempts.push({ ...last, outcome: `${last.outcome}, not continued: ${reason}`.slice(0, MAX_OUTCOME_CHARS) });
+    this.#attempts.push({ ...last, outcome: `${last.outcome}, ${word}`.slice(0, MAX_OUTCOME_CHARS) });
   }
 
   record(outcome: string, status: number, endedMs: number): DecisionRecord {

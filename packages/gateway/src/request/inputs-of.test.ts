@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { answers, codeOf, nodeRow, poolRow, startTestGateway, MODEL } from '@subcloud/testkit/test-gateway';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { inputsOf } from './inputs-of.ts';
+import { inputsOf, inputsOfInTurns } from './inputs-of.ts';
 
 const found = (value: unknown, indent?: number) => {
   const bytes = Buffer.from(JSON.stringify(value, null, indent));
@@ -43,6 +43,20 @@ test('it agrees with a reader that parses, whatever the words are', () => {
       expect(inputsOf(bytes, 0, bytes.byteLength) ?? []).toEqual(wanted);
     }),
   );
+});
+
+test('in turns it finds the same, wherever a part of the body ends, and gives way between parts', async () => {
+  const part = 1_048_576;
+  const key = '"image_url"';
+  for (let shift = 0; shift <= key.length + 4; shift += 1) {
+    const head = '[{"content":[{"text":"';
+    const filler = 'x'.repeat(part - head.length - 2 - shift);
+    const body = Buffer.from(`${head}${filler}"},{${key} : {"url":"x"}}]}]${' '.repeat(part)}`);
+    let turns = 0;
+    const found = await inputsOfInTurns(body, 0, body.byteLength, async () => void (turns += 1));
+    expect([found, turns]).toEqual([inputsOf(body, 0, body.byteLength), 2]);
+    expect(found).toEqual(['image']);
+  }
 });
 
 const ask = (...content: object[]) => ({ body: { model: MODEL, messages: [{ role: 'user', content }] } });

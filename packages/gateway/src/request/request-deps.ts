@@ -11,6 +11,7 @@ import type { RoutingTable } from '../table/routing-table.ts';
 import type { Journal } from '../usage/journal.ts';
 import type { ActiveRequests } from './active-requests.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 /** The state of the network as of now; asked again at every pick. */
 export interface Present {
@@ -49,6 +50,7 @@ export interface RequestDeps {
   /** Requests that wait for a place, and those that have one. */
   readonly room: WaitingRoom;
   readonly reserves: ReserveKeeper;
+  readonly retries: RetryBudget;
   readonly journal: Pick<Journal, 'append' | 'refuses'>;
   readonly report: (event: ReportEvent) => void;
   readonly decided: (record: DecisionRecord) => void;

@@ -14,7 +14,7 @@ import { READ_BODY_KEYS } from '@subcloud/contract/inference';
 import { isApiId } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
 import { modelId } from '@subcloud/contract/vocabulary';
-import { inputsOf } from './inputs-of.ts';
+import { inputsOf, inputsOfInTurns } from './inputs-of.ts';
 import { DEFAULT_MAX_TOKENS } from './limit.ts';
 import { type Preferences, readPreferences } from './preferences.ts';
 
@@ -56,15 +56,22 @@ export const LARGE_BODY_BYTES = 262_144;
 
 /** Throws `client.invalid_body`, `.ambiguous_body`, `.model_required` or `.invalid_request`. */
 export function scanBody(bytes: Buffer): ScannedBody {
-  return readScan(bytes, scanTopLevel(bytes, READ_BODY_KEYS));
+  const scan = scanTopLevel(bytes, READ_BODY_KEYS);
+  const messages = scan.ok ? scan.values.get('messages') : undefined;
+  const inputs = messages === undefined ? undefined : inputsOf(bytes, messages.start, messages.end);
+  return readScan(bytes, scan, inputs);
 }
 
 /** The same, rejecting, for a body over LARGE_BODY_BYTES. */
 export async function scanLargeBody(bytes: Buffer, giveWay: () => Promise<void>): Promise<ScannedBody> {
-  return readScan(bytes, await scanTopLevelInTurns(bytes, READ_BODY_KEYS, giveWay));
+  const scan = await scanTopLevelInTurns(bytes, READ_BODY_KEYS, giveWay);
+  const messages = scan.ok ? scan.values.get('messages') : undefined;
+  const inputs =
+    messages === undefined ? undefined : await inputsOfInTurns(bytes, messages.start, messages.end, giveWay);
+  return readScan(bytes, scan, inputs);
 }
 
-function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
+function readScan(bytes: Buffer, scan: ScanResult, inputs: ScannedBody['inputs']): ScannedBody {
   if (!scan.ok) throw faultOf(scan.reason, scan.key);
   const { values } = scan;
   const named = values.get('model');
@@ -86,8 +93,6 @@ function readScan(bytes: Buffer, scan: ScanResult): ScannedBody {
   const beginning = beginningOf(bytes, values);
   const maxTokens = maxTokensOf(bytes, values);
   const hidesUsage = asked !== undefined;
-  const messages = values.get('messages');
-  const inputs = messages === undefined ? undefined : inputsOf(bytes, messages.start, messages.end);
   return { model, stream, maxTokens, hidesUsage, preferences, inputs, beginning, source, ...piecesOf(source) };
 }
 

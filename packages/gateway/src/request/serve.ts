@@ -163,6 +163,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     leaveLine(line);
     const outcome = await attempting;
     active.dispatched = undefined;
+    if (tried.length === 0) deps.retries.sent(admission.pool.name, startedMs);
     tries.ended(
       answer.sent?.diverged === true
         ? 'unjudged'
@@ -197,6 +198,10 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     if (endedEngine(outcome)) ended += 1;
     if (ended >= MAX_ENDED_ENGINES) return endOrThrow(broken, new AppError('upstream.suspect_request'));
     if (!mayRetry || tried.length - unable > (admission.pool.routing?.retries ?? MAX_RETRIES)) break;
+    if (!deps.retries.take(admission.pool.name, deps.clock.monotonicMs())) {
+      input.trace.retriesSpent();
+      break;
+    }
     if (outcome.kind !== 'interrupted' || broken === undefined || answer.sent === undefined) continue;
     const next = await goOn(answer, answer.sent, scanned, path);
     if (next === undefined) return { ...broken, outcome: { kind: 'answered' } };
