@@ -1,7 +1,7 @@
 /** A command line of the real CLI against a network that runs, as somebody. */
 import { Readable } from 'node:stream';
 import { runCli } from '@subcloud/cli/run-cli';
-import { systemRandom } from '@subcloud/kit/clock';
+import { type Clock, systemRandom } from '@subcloud/kit/clock';
 import type { TestNetwork } from '@subcloud/testkit/test-network';
 
 export interface Ran {
@@ -16,17 +16,21 @@ export interface CommandLine {
   json<Value = unknown>(...argv: string[]): Promise<Value>;
 }
 
-export function commandLine(network: Pick<TestNetwork, 'url' | 'clock'>, credential: string): CommandLine {
+export function commandLine({ url, clock }: Pick<TestNetwork, 'url' | 'clock'>, credential: string): CommandLine {
+  return commandLineOf({ SUBCLOUD_URL: url, SUBCLOUD_TOKEN: credential }, clock);
+}
+
+export function commandLineOf(env: Readonly<Record<string, string>>, clock: Clock): CommandLine {
   const run = async (...argv: string[]): Promise<Ran> => {
     let stdout = '';
     let stderr = '';
     const exitCode = await runCli({
       argv,
-      env: { SUBCLOUD_URL: network.url, SUBCLOUD_TOKEN: credential },
+      env,
       stdin: Readable.from(['']),
       stdout: { write: (text: string) => ((stdout += text), true) },
       stderr: { write: (text: string) => ((stderr += text), true) },
-      clock: network.clock,
+      clock,
       random: systemRandom,
       endNow: () => undefined,
       onSignal: () => () => undefined,

@@ -7,6 +7,7 @@ import { CONTROL_ALPN, CONTROL_PATHS } from '@subcloud/contract/control-channel'
 import { importSigningKey } from '@subcloud/kit/signing';
 import { eventually } from '@subcloud/testkit/eventually';
 import { ask } from './gateway-port.ts';
+import { commandLineOf } from './run-command.ts';
 import { type ScaledOut, startScaledOut } from './scaled-out.ts';
 
 const question = { model: 'test-model', messages: [{ role: 'user' as const, content: 'hello' }] };
@@ -56,6 +57,17 @@ describe('two gateways on machines of their own', () => {
       const { items: records } = await network.admin.call('listUsage', { query: {} });
       return records.length > 0;
     });
+  }, 60_000);
+
+  test('on the machine of control, the line that joins a node names a gateway', async () => {
+    const gateway = await network.gateway('gateway-5', { gatewayToken: await network.token() });
+    await eventually('ready', () => gateway.ready());
+    const here = commandLineOf({ SUBCLOUD_DATA: join(network.folder, 'control') }, network.clock);
+    const gateways = await here.json<{ url: string; watching: boolean }[]>('gateway', 'list');
+    const urls = gateways.flatMap(({ url, watching }) => (watching ? [url] : []));
+    const { stdout, exitCode } = await here('join-token', 'create');
+    expect(exitCode).toBe(0);
+    expect(urls).toContain(/--join (\S+) --token scj_/.exec(stdout)?.[1]);
   }, 60_000);
 
   test('control restarts inside the lease and no caller notices', async () => {

@@ -68,7 +68,11 @@ async function cutOff() {
     onPassed: () => undefined,
   });
   await control.start();
-  const close = control.openWatch(GATEWAY, () => undefined);
+  const close = control.openWatch(
+    GATEWAY,
+    () => undefined,
+    () => undefined,
+  );
   const link = { node: agent.id, address: agent.address, epoch: 0, serial: 0 };
   await control.report({ gateway: GATEWAY, boot: 'b', links: [link], events: [] });
   const node = control.world.nodes.get(agent.id);

@@ -76,7 +76,7 @@ test('a control that is older than the database refuses it by name, and changes 
   );
   const before = await contentOf(databaseUrl);
   await expect(migrate(databaseUrl)).rejects.toThrow(
-    `the database is of a newer version (schema ${NEWEST + 1}) than this release (schema ${NEWEST}): start the newer release`,
+    `The database is of a newer version (schema ${NEWEST + 1}) than this release (schema ${NEWEST}). Start the newer release.`,
   );
   expect(await contentOf(databaseUrl)).toBe(before);
 });

@@ -106,13 +106,16 @@ export function findNetwork(
   };
 }
 
+/** Instead of an address, where control was reached by its socket: no other machine can use it. */
+export const CONTROL_BY_SOCKET = 'http://control';
+
 /** Control that runs by `subcloud serve control` from this folder: reached by its socket, since a gateway may not be there yet. */
 function controlAlone(dataDir: string, token: string | undefined): FoundNetwork | undefined {
   const socketPath = join(dataDir, 'run', 'api.sock');
   if (!existsSync(socketPath)) return undefined;
   const local = token === undefined ? localCredentialsIn(dataDir) : undefined;
   return {
-    url: 'http://control',
+    url: CONTROL_BY_SOCKET,
     socketPath,
     credential: token ?? local?.adminToken,
     trustedKeySha256: undefined,

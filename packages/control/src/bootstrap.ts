@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { type Clock, newId } from '@subcloud/kit/clock';
 import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
 import { hashSecret, newSecret } from '@subcloud/kit/secrets';
+import { StartError } from '@subcloud/kit/start-error';
 import { appendAudit } from './audit/append.ts';
 import { type Authority, openAuthority } from './authority.ts';
 import type { Database } from './store/database.ts';
@@ -45,15 +46,19 @@ export async function bootstrap(options: {
     principal: FIRST_PRINCIPAL,
   };
   if (stored !== undefined && credentials.networkId !== stored.id) {
-    throw new Error(
-      `the database belongs to network ${stored.id}, the folder ${dataDir} to ${credentials.networkId}: give each network its own database`,
-    );
+    throw new StartError({
+      code: 'config.wrong_database',
+      happened: `The database belongs to network ${stored.id}, the folder ${dataDir} to ${credentials.networkId}.`,
+      next: 'Give each network its own database and folder.',
+    });
   }
   const authority = openAuthority({ folder: join(dataDir, 'keys'), networkId: credentials.networkId, clock });
   if (stored !== undefined && stored.network_key !== authority.networkKey) {
-    throw new Error(
-      `the database was made with another network key than ${join(dataDir, 'keys', 'network.pem')}: restore that file`,
-    );
+    throw new StartError({
+      code: 'config.wrong_database',
+      happened: `The database was made with another network key than that in ${join(dataDir, 'keys')}.`,
+      next: 'Start from the folder that belongs to this database, or restore its keys.',
+    });
   }
   if (found === undefined) writeFileDurably(path, `${JSON.stringify(credentials, null, 2)}\n`);
   await insertFirstRows(db, credentials, authority.networkKey, clock.nowMs());

@@ -140,11 +140,16 @@ export class SimulatedControl {
   }
 
   /** A watch from its snapshot on; `send` gets JSON lines. A second one of the same gateway ends the first. */
-  openWatch(gateway: string, send: (line: string) => void): () => void {
+  openWatch(gateway: string, send: (line: string) => void, cut: () => void): () => void {
     const { clock, leadership } = this.#options;
     const { table, reports } = this.#wiring;
+    let isCut = false;
+    // Who may not tell a line ends the watch, as the real one does: should it lead again, nobody follows with a gap.
     const sendHeld = (line: string): void => {
-      if (leadership.held()) send(line);
+      if (isCut) return;
+      if (leadership.held()) return send(line);
+      isCut = true;
+      cut();
     };
     this.#watches.get(gateway)?.();
     for (const line of snapshotLines(table, this.epoch, clock.nowMs())) sendHeld(line);

@@ -57,7 +57,13 @@ export class Traffic {
     if (control === undefined || this.isCut(gateway)) return;
     const lines: string[] = [];
     gateway.watchOpened(lines, control);
-    control.openWatch(gateway.id, (line) => lines.push(line));
+    control.openWatch(
+      gateway.id,
+      (line) => lines.push(line),
+      () => {
+        if (gateway.watch === lines) gateway.watch = undefined;
+      },
+    );
   }
 
   sendAcknowledgement(gateway: SimulatedGateway): void {

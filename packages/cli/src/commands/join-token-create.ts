@@ -2,7 +2,8 @@ import type { Client } from '@subcloud/sdk/client';
 import type { Command } from 'commander';
 import { type Cli, networkLeaf } from '../command.ts';
 import { durationSeconds } from '../duration.ts';
-import { joinLines } from '../join-lines.ts';
+import { CONTROL_BY_SOCKET } from '../find-network.ts';
+import { type JoinLines, joinLines } from '../join-lines.ts';
 import { fields } from '../output.ts';
 
 export function addJoinTokenCreate(parent: Command, cli: Cli): void {
@@ -19,7 +20,7 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
           };
           const made = await client.call('createJoinToken', { body });
           const agentSha256 = output.isJson ? null : await agentHash(client);
-          const tlsKeySha256 = client.trustedKeySha256 ?? null;
+          const reached = await reachedAt(client);
           output.result(made, () =>
             [
               fields([
@@ -29,14 +30,22 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
               ]),
               '',
               'On the machine that joins (the token is shown this once):',
-              ...joinLines({ url: client.url, joinToken: made.joinToken, tlsKeySha256, agentSha256 }).map(
-                (line, index) => (index === 0 ? `  ${line}` : `or, in a clone of this project:\n  ${line}`),
+              ...joinLines({ ...reached, joinToken: made.joinToken, agentSha256 }).map((line, index) =>
+                index === 0 ? `  ${line}` : `or, in a clone of this project:\n  ${line}`,
               ),
             ].join('\n'),
           );
         },
       ),
     );
+}
+
+/** Where the machine that joins finds the network: control's own socket is no address for it, that of a gateway is. */
+async function reachedAt(client: Client): Promise<Pick<JoinLines, 'url' | 'tlsKeySha256'>> {
+  if (client.url !== CONTROL_BY_SOCKET) return { url: client.url, tlsKeySha256: client.trustedKeySha256 ?? null };
+  const { items } = await client.call('listGateways', { query: {} });
+  const urls = items.flatMap(({ url, watching }) => (url !== null && watching ? [url] : []));
+  return { url: urls[0] ?? 'https://GATEWAY:7700', tlsKeySha256: undefined };
 }
 
 /** Null where the network hands out no file, which is no reason not to show the token. */

@@ -1,5 +1,6 @@
 /** The OpenID provider that the options name; undefined where they name none. */
 import type { Clock } from '@subcloud/kit/clock';
+import { ConfigError } from '@subcloud/kit/config';
 import type { ControlConfig } from '../config.ts';
 import { type OidcProvider, createOidcProvider } from './oidc.ts';
 
@@ -14,6 +15,6 @@ export function oidcFrom(config: ControlConfig, clock: Clock): OidcProvider | un
   } = config;
   if (issuer === undefined) return undefined;
   if (clientId === undefined || clientSecret === undefined || publicUrl === undefined)
-    throw new Error('oidcIssuer needs oidcClientId, oidcClientSecret and publicUrl beside it');
+    throw new ConfigError(['--oidc-issuer needs --oidc-client-id, --oidc-client-secret and --public-url beside it']);
   return createOidcProvider({ issuer, clientId, clientSecret, name, publicUrl }, clock);
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { StartError } from '@subcloud/kit/start-error';
 import pg from 'pg';
 
 const FOLDER = join(import.meta.dirname, 'migrations');
@@ -15,7 +16,14 @@ export async function migrate(connectionString: string, upTo = Number.POSITIVE_I
   const client = new pg.Client({ connectionString });
   // A connection that breaks fails the statement; without a listener it would end the process instead.
   client.on('error', () => undefined);
-  await client.connect();
+  await client.connect().catch((error: unknown) => {
+    throw new StartError({
+      code: 'config.database_unusable',
+      happened: `The database cannot be used: ${error instanceof Error ? error.message : String(error)}.`,
+      next: 'Check that PostgreSQL runs, and that address, user, password and database of --database-url are right.',
+      cause: error,
+    });
+  });
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK]);
     await client.query(
@@ -25,9 +33,11 @@ export async function migrate(connectionString: string, upTo = Number.POSITIVE_I
     const known = migrations();
     const newest = applied.rows.at(-1)?.number ?? 0;
     if (newest > known.length)
-      throw new Error(
-        `the database is of a newer version (schema ${newest}) than this release (schema ${known.length}): start the newer release`,
-      );
+      throw new StartError({
+        code: 'config.newer_database',
+        happened: `The database is of a newer version (schema ${newest}) than this release (schema ${known.length}).`,
+        next: 'Start the newer release.',
+      });
     for (const { number, name, sql } of known.slice(newest)) {
       if (number > upTo) return;
       await client.query('begin');

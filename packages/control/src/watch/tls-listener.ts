@@ -25,6 +25,7 @@ import { AppError } from '@subcloud/contract/errors';
 import type { Clock } from '@subcloud/kit/clock';
 import { readFileIfPresent, writeFileDurably } from '@subcloud/kit/files';
 import type { Log } from '@subcloud/kit/log';
+import { listenFault } from '@subcloud/kit/start-error';
 import { type TlsCertificate, ed25519KeyOf, makeTlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import type { Authority } from '../authority.ts';
 import type { World } from '../world/world.ts';
@@ -222,11 +223,7 @@ function tlsOf(dataDir: string, clock: Clock): TlsCertificate {
 async function listen(server: TlsServer, { host, port }: GatewayListenerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === 'EADDRINUSE'
-          ? 'is taken by another program; choose another with --gateways-port'
-          : `cannot be used: ${error.message}`;
-      reject(new Error(`the port of gateways, ${host}:${port}, ${why}`));
+      reject(listenFault(`The port of gateways, ${host}:${port},`, error, '--gateways-port'));
     });
     server.listen(port, host, resolve);
   });

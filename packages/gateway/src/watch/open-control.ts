@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import type { Clock, Random } from '@subcloud/kit/clock';
+import { ConfigError } from '@subcloud/kit/config';
 import type { Log } from '@subcloud/kit/log';
 import type { GatewayConfig } from '../config.ts';
 import type { GatewayKeys } from '../link/gateway-identity.ts';
@@ -7,7 +8,7 @@ import { controlDialer } from './control-dial.ts';
 import { joinNetwork } from './control-trust.ts';
 import { type ControlTransport, dialledTransport, socketTransport } from './control-transport.ts';
 
-/** The way to control that the options name. Throws with a readable message for options that contradict each other. */
+/** The way to control that the options name. Throws ConfigError for options that contradict each other, else what joinNetwork throws. */
 export async function openControl(options: {
   readonly config: GatewayConfig;
   readonly dataDir: string;
@@ -20,15 +21,15 @@ export async function openControl(options: {
   const { config, dataDir, keys, clock } = options;
   if (config.controlUrl === undefined) {
     if (config.gatewayToken !== undefined)
-      throw new Error('--gateway-token is for a control on another machine: name it with --control-url');
+      throw new ConfigError(['--gateway-token is for a control on another machine: name it with --control-url']);
     return socketTransport(resolve(config.controlDir ?? join(dataDir, 'run')));
   }
   if (config.controlDir !== undefined)
-    throw new Error('--control-url and --control-dir name two ways to control: give one of them');
+    throw new ConfigError(['--control-url and --control-dir name two ways to control: give one of them']);
   if (config.publicUrl === undefined && isWildcard(config.host))
-    throw new Error(
+    throw new ConfigError([
       `--host ${config.host} is no address that agents and callers could use: name one with --public-url https://HOST:${config.port}`,
-    );
+    ]);
   const url = new URL(config.controlUrl);
   const { fingerprint } = await joinNetwork({ ...options, url, token: config.gatewayToken });
   const dialer = controlDialer({ url, key: keys.key, fingerprint, clock, nowMs: options.nowMs });

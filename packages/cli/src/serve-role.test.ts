@@ -1,0 +1,39 @@
+/** Roles that run alone: whose fault it is where they cannot start. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import { systemClock, systemRandom } from '@subcloud/kit/clock';
+import { afterAll, expect, test } from 'vitest';
+import type { CliHost } from './cli-host.ts';
+import { runCli } from './run-cli.ts';
+
+const scratch = mkdtempSync(path.join(tmpdir(), 'subcloud-roles-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+async function run(argv: readonly string[], options: { env?: Record<string, string> } = {}) {
+  let stdout = '';
+  let stderr = '';
+  const host: CliHost = {
+    argv,
+    env: options.env ?? {},
+    stdin: Readable.from([]),
+    stdout: { write: (text: string) => ((stdout += text), true) },
+    stderr: { write: (text: string) => ((stderr += text), true) },
+    clock: systemClock,
+    random: systemRandom,
+    endNow: () => undefined,
+    onSignal: () => () => undefined,
+  };
+  return { exitCode: await runCli(host), stdout, stderr };
+}
+
+test.each([
+  ['control', ['--database-url', 'postgres://127.0.0.1:1/none'], 'config.database_unusable', '--database-url'],
+] as const)('a %s that cannot start with %j is told whose fault that is', async (role, flags, code, said) => {
+  const dataDir = path.join(scratch, `role-${code}-${flags.length}-${said.length}`);
+  const { exitCode, stderr } = await run(['serve', role, '--data-dir', dataDir, '--log-level', 'silent', ...flags]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(`(${code})`) });
+  expect(stderr).toContain(said);
+  expect(stderr).toMatch(/^ {2}next: /m);
+});
