@@ -120,7 +120,7 @@ export function nextMembership(
             : ended('left', leftBy);
       return over
         ? nextMembership(input, subcloud, end, verdict)
-        : move('draining', cuttingClause(verdict) ?? stored.reason);
+        : move('draining', cuttingClause(verdict) ?? stillDrainingFor(input, stored));
     }
     case 'left':
       // Who is not only invited comes again once its operator's standing consent and its facts allow it.
@@ -173,6 +173,11 @@ function takesMore({ node: { agreed } }: ReconcileInput, { name, isolation }: Su
 /** No document has had the node isolated by it: what is in flight there was never apart from anything. */
 function wasNeverIsolated({ node: { agreed } }: ReconcileInput, { name, isolation }: SubcloudPolicy): boolean {
   return agreed !== undefined && isolation !== 'shared' && (agreed.get(name) ?? 'shared') === 'shared';
+}
+
+/** Where no document is known (a restore), what it had in the lost time may have been isolated: it is held (0026). */
+function stillDrainingFor({ node: { agreed } }: ReconcileInput, { reason }: Membership): string {
+  return reason === TOOK_MORE && agreed === undefined ? 'consent' : reason;
 }
 
 /** Its agent says so, or it has no link that an answer could come by. */

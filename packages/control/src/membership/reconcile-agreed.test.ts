@@ -55,3 +55,15 @@ it('does not let it back because an exclusive one that has lost its yes keeps ot
   expect(node.lab()).toBe('active: joined');
   expect(node.at.memberships.has('global')).toBe(false);
 });
+
+it('holds it again where a restore has lost what was agreed to meanwhile', () => {
+  const node = world([subcloud('lab'), GLOBAL]);
+  node.step({});
+  const subclouds = [subcloud('lab', { isolation: 'isolate', participation: NO_AUTO_JOIN }), GLOBAL];
+  node.step({ subclouds, agreed: new Map<string, Isolation>([['lab', 'shared']]) });
+  expect(node.lab()).toBe('draining: isolation not agreed');
+  node.at.agreed = undefined;
+  node.step({});
+  expect(node.lab()).toBe('draining: consent');
+  expect(node.at.memberships.has('global')).toBe(false);
+});
