@@ -41,14 +41,25 @@ try {
       told = load.faults.length;
     },
   });
-  const { requests, abandoned, backgroundRounds, answersCounted, byKind, samples, lines, faults, notFlat, missed } =
-    soaked;
+  const {
+    requests,
+    abandoned,
+    backgroundRounds,
+    answersCounted,
+    byKind,
+    samples,
+    lines,
+    faults,
+    leaks,
+    unsure,
+    missed,
+  } = soaked;
   for (const [name, count] of [...byKind].toSorted(([, a], [, b]) => b - a))
     say(`${String(count).padStart(8)} ${name}`);
   say(table(soaked));
   for (const fault of faults) say(fault);
   for (const measure of missed) say(`the planted leak was not found by ${measure}`);
-  const passed = faults.length + notFlat.length + missed.length === 0;
+  const passed = faults.length + leaks.length + unsure.length + missed.length === 0;
   const parts = Object.fromEntries(
     [...(samples[0]?.inUse.keys() ?? [])].map((part) => [
       part,

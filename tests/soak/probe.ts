@@ -9,7 +9,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import { readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { type Socket, connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { isMainThread } from 'node:worker_threads';
 import type { InUse } from './sampling.ts';
@@ -37,6 +37,8 @@ function countTimers(): void {
 
 function listen(path: string): void {
   setFlagsFromString('--expose-gc');
+  // Else functions that were not called for a while are thrown away, and compiled again.
+  setFlagsFromString('--no-flush-bytecode');
   const collect = runInNewContext('gc') as () => void;
   rmSync(path, { force: true });
   createServer((socket) => {
@@ -54,13 +56,13 @@ async function measure(collect: () => void): Promise<InUse> {
     collect();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  const { heapUsed, external, rss } = process.memoryUsage();
+  const { external, rss } = process.memoryUsage();
   const resources: Record<string, number> = {};
   for (const name of process.getActiveResourcesInfo()) resources[name] = (resources[name] ?? 0) + 1;
   const files = openFiles();
   const { user, system } = process.cpuUsage();
   return {
-    heapBytes: heapUsed,
+    heapBytes: dataBytes(),
     bufferBytes: external,
     residentBytes: rss,
     files: files.length,
@@ -69,6 +71,16 @@ async function measure(collect: () => void): Promise<InUse> {
     handles: Object.values(resources).reduce((sum, count) => sum + count, 0),
     cpuMs: Math.round((user + system) / 1_000),
   };
+}
+
+/**
+ * Of the heap, without what V8 made of the program's text: bytecode and machine code come and go by megabytes, whatever the
+ * program keeps.
+ */
+function dataBytes(): number {
+  return getHeapSpaceStatistics()
+    .filter(({ space_name }) => !/^(?:code|trusted|read_only)/.test(space_name))
+    .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
 }
 
 function openFiles(): readonly string[] {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 /** Once garbage is collected. */
 export interface InUse {
+  /** Code apart. */
   readonly heapBytes: number;
   /** Outside the heap, array buffers among them. */
   readonly bufferBytes: number;

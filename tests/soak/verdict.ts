@@ -26,7 +26,7 @@ export const ALLOWED = {
   bufferBytes: { fixed: MIB, perThousand: 65_536 },
   files: { fixed: 4, perThousand: 0.5 },
   sockets: { fixed: 4, perThousand: 0.5 },
-  timers: { fixed: 6, perThousand: 1 },
+  timers: { fixed: 4, perThousand: 0.5 },
   handles: { fixed: 4, perThousand: 0.5 },
 } as const;
 export type Measure = keyof typeof ALLOWED;

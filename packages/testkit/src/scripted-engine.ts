@@ -47,6 +47,8 @@ export interface ScriptedEngine extends AsyncDisposable {
   /** From the next request on. `refuse` stops listening at once; anything else listens again on the same port. */
   set(behaviour: EngineBehaviour): Promise<void>;
   setModels(models: readonly string[]): void;
+  /** Closes connections that are kept open though nothing is under way on them. */
+  closeIdle(): void;
   /** Replaces `answers`. */
   setAnswers(answers: EngineAnswers): void;
   close(): Promise<void>;
@@ -174,6 +176,7 @@ export async function startScriptedEngine(options: ScriptedEngineOptions): Promi
       if (next.kind === 'refuse') await unlisten();
       else if (server === undefined) await listen();
     },
+    closeIdle: () => server?.closeIdleConnections(),
     setAnswers(next) {
       answers = next;
     },
