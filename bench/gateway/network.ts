@@ -11,6 +11,7 @@ import { startPostgres } from '@subcloud/kit/postgres/start-postgres';
 import { systemClock } from '@subcloud/kit/clock';
 import { makeTlsCertificate } from '@subcloud/kit/tls-certificate';
 import { createClient } from '@subcloud/sdk/client';
+import { NODE_FLAGS } from '../../packages/cli/src/up/core-parts.ts';
 import { writeFileSync } from 'node:fs';
 import { type Started, freePort, start } from './processes.ts';
 
@@ -59,7 +60,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const startGateway = (name: string, more: Readonly<Record<string, string>>, nodeArguments: readonly string[] = []) =>
     start({
       command: process.execPath,
-      arguments: [...nodeArguments, GATEWAY],
+      // As `subcloud up` and `subcloud serve gateway` start it.
+      arguments: [...NODE_FLAGS.gateway, ...nodeArguments, GATEWAY],
       cwd: folder,
       env: {
         ...quiet,

@@ -1,7 +1,7 @@
 /** Words of the policy that also cross a wire: one schema serves both. */
 export { ISOLATIONS, consentSchema, principalId, subcloudName } from '@subcloud/policy/consent';
 export type { Consent } from '@subcloud/policy/consent';
-export { digestText, labelsSchema, modelId } from '@subcloud/policy/words';
+export { digestText, isModelId, labelsSchema, modelId } from '@subcloud/policy/words';
 export { MODALITIES, QUANTIZATIONS } from '@subcloud/policy/scales';
 export { GPU_NAMES } from '@subcloud/policy/gpu-names';
 export type { PrincipalId } from '@subcloud/policy/principal';

@@ -39,3 +39,12 @@ describe('of any batch', () => {
     );
   });
 });
+
+test('a hash beside the way that is no SHA-256 leads to no root', () => {
+  const leaves = ['a', 'b', 'c'];
+  const [path] = treePaths(leaves);
+  const [first = '', ...rest] = path ?? [];
+  expect(rootFrom('a', 0, 3, [first, ...rest])).toBe(treeRoot(leaves));
+  for (const beside of ['', 'zz', first.slice(2), `${first}00`, first.slice(0, 62)])
+    expect(rootFrom('a', 0, 3, [beside, ...rest])).toBeUndefined();
+});

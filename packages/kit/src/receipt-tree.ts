@@ -5,8 +5,10 @@
  */
 import { hash } from 'node:crypto';
 
-const LEAF = Buffer.of(0);
-const INNER = Buffer.of(1);
+const HASH_BYTES = 32;
+const LEAF = '\u0000';
+/** 0x01 and two children, written anew for each: nothing is waited for in between. */
+const inner = Buffer.alloc(1 + 2 * HASH_BYTES, 1);
 
 /** Of at least one leaf; hex. */
 export function treeRoot(leaves: readonly string[]): string {
@@ -30,6 +32,7 @@ export function rootFrom(leaf: string, index: number, count: number, path: reado
   for (const beside of path) {
     if (last === 0) return undefined;
     const other = Buffer.from(beside, 'hex');
+    if (other.byteLength !== HASH_BYTES) return undefined;
     if (at % 2 === 1 || at === last) {
       hashed = innerHash(other, hashed);
       while (at % 2 === 0 && at !== 0) {
@@ -44,11 +47,13 @@ export function rootFrom(leaf: string, index: number, count: number, path: reado
 }
 
 function leafHash(leaf: string): Buffer {
-  return hash('sha256', Buffer.concat([LEAF, Buffer.from(leaf)]), 'buffer');
+  return hash('sha256', LEAF + leaf, 'buffer');
 }
 
 function innerHash(left: Buffer, right: Buffer): Buffer {
-  return hash('sha256', Buffer.concat([INNER, left, right]), 'buffer');
+  inner.set(left, 1);
+  inner.set(right, 1 + HASH_BYTES);
+  return hash('sha256', inner, 'buffer');
 }
 
 function rootOf(hashes: readonly Buffer[]): Buffer {

@@ -64,7 +64,7 @@ export async function handleApi(
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
-    const hash = credentialHash(request.headers);
+    const hash = credentialHash(request);
     const caller = { hash, choice, address: clientAddress(request), path: API_SCOPE_PATH };
     const first = admit(deps.present, caller);
     active.credentialHash = caller.hash;

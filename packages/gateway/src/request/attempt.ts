@@ -15,6 +15,7 @@ import type { WaitsFor } from './active-requests.ts';
 import type { Answer } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
 import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
+import { type TurnTask, atEndOfTurn } from './turn-end.ts';
 
 /** The node answered with something else than the rest of the answer that was begun. */
 export const CANNOT_CONTINUE = 'cannot continue';
@@ -100,7 +101,7 @@ function onClose(this: CarryingStream): void {
   this[ATTEMPT] = undefined;
 }
 
-class Attempt {
+class Attempt implements TurnTask {
   readonly #input: AttemptInput;
   readonly #resolve: (outcome: AttemptOutcome) => void;
   #stream: ClientHttp2Stream | undefined;
@@ -273,9 +274,16 @@ class Attempt {
     const stream = this.#stream;
     if (stream !== undefined && !stream.readableEnded) {
       stream.resume();
-      this.#linger = this.#input.clock.after(LINGER_MS, () => this.#giveUp());
+      atEndOfTurn(this);
     }
     this.#settle({ kind: 'answered' });
+  }
+
+  /** Nearly always the stream has closed by then: its end came with the last bytes. */
+  endOfTurn(): void {
+    const stream = this.#stream;
+    if (stream === undefined || stream.closed || stream.destroyed) return;
+    this.#linger = this.#input.clock.after(LINGER_MS, () => this.#giveUp());
   }
 
   #giveUp(): void {

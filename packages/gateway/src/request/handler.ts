@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_BODY_BYTES, SANDBOX_HEADERS } from '@subcloud/contract/inference';
+import type { PoolRow } from '@subcloud/contract/table';
 import { nextTurn } from '@subcloud/kit/turns';
 import { account } from './account.ts';
 import type { ActiveRequest } from './active-requests.ts';
@@ -42,19 +43,19 @@ export async function handleInference(
   const identity = identify(request, deps.clock);
   const trace = new DecisionTrace(identity);
   const active = begin(deps, identity, response);
-  let headers = identityHeaders(identity);
+  let pool: PoolRow | undefined;
   let held: HeldBody | undefined;
   const taken = noLimits();
   let sent: Served['answer']['sent'];
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
-    const caller = { hash: credentialHash(request.headers), choice, address: clientAddress(request), path: route.path };
+    const caller = { hash: credentialHash(request), choice, address: clientAddress(request), path: route.path };
     const admission = admit(deps.present, caller);
     active.credentialHash = caller.hash;
     deps.used(admission.credential.id, identity.atMs);
     trace.admitted(admission);
-    headers = { ...headers, ...poolHeaders(admission.pool) };
+    pool = admission.pool;
     const limits = { maxBytes: MAX_BODY_BYTES, budget: deps.budget };
     held = await readBody(request, limits, active.cancellation);
     const isLarge = held.bytes.byteLength > LARGE_BODY_BYTES;
@@ -75,7 +76,8 @@ export async function handleInference(
     decide(deps, trace, appError.code, appError.status);
     // A body that is still coming is not waited for.
     if (!request.complete) response.shouldKeepAlive = false;
-    sendError(response, appError, { ...headers, ...taken.headers });
+    const ofPool = pool === undefined ? {} : poolHeaders(pool);
+    sendError(response, appError, { ...identityHeaders(identity), ...ofPool, ...taken.headers });
   } finally {
     if (taken.ticket !== undefined) deps.limiter.settle(taken.ticket, taken.usedTokens, deps.clock.monotonicMs());
     held?.release();

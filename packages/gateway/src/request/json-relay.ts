@@ -12,6 +12,7 @@ export class JsonRelay {
   readonly #lengthBytes: number | undefined;
   #tail: Buffer[] = [];
   #tailBytes = 0;
+  #counted: { readonly atBytes: number; readonly counts: TokenCounts | undefined } | undefined;
   seenBytes = 0;
   /** The piece that completes a body of known length. */
   end: Buffer | undefined;
@@ -44,9 +45,13 @@ export class JsonRelay {
   }
 
   counts(): TokenCounts | undefined {
+    // Asked for whether the answer says something, and again for what is counted.
+    if (this.#counted?.atBytes === this.seenBytes) return this.#counted.counts;
     const bytes = this.#bytes();
     const at = findUsage(bytes);
-    return at === -1 ? undefined : readUsage(bytes, at);
+    const counts = at === -1 ? undefined : readUsage(bytes, at);
+    this.#counted = { atBytes: this.seenBytes, counts };
+    return counts;
   }
 
   /** Bytes of generated text; of a long body only its tail was looked at, and the rest counts whole. */

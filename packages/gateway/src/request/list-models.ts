@@ -32,7 +32,7 @@ export function listModels(
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, poolName, deps.domain);
-    const hash = credentialHash(request.headers);
+    const hash = credentialHash(request);
     const admission = admit(deps.present, { hash, choice, address: clientAddress(request), path: MODELS_PATH });
     const { pool, credential } = admission;
     deps.used(credential.id, deps.clock.nowMs());

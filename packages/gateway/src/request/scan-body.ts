@@ -13,7 +13,7 @@ import { AppError } from '@subcloud/contract/errors';
 import { READ_BODY_KEYS } from '@subcloud/contract/inference';
 import { isApiId } from '@subcloud/policy/internal-api';
 import type { InputModality } from '@subcloud/policy/model-inputs';
-import { modelId } from '@subcloud/contract/vocabulary';
+import { isModelId } from '@subcloud/contract/vocabulary';
 import { inputsOf, inputsOfInTurns } from './inputs-of.ts';
 import { DEFAULT_MAX_TOKENS } from './limit.ts';
 import { type Preferences, readPreferences } from './preferences.ts';
@@ -78,8 +78,7 @@ function readScan(bytes: Buffer, scan: ScanResult, inputs: ScannedBody['inputs']
   const model = named?.string;
   if (named === undefined || model === undefined) throw new AppError('client.model_required', { param: 'model' });
   // Such a name is in no table, and it must not become a header.
-  if (!modelId.safeParse(model).success || isApiId(model))
-    throw new AppError('routing.unknown_model', { param: 'model' });
+  if (!isModelId(model) || isApiId(model)) throw new AppError('routing.unknown_model', { param: 'model' });
   const streamValue = values.get('stream');
   if (streamValue !== undefined && streamValue.boolean === undefined && !isNull(bytes, streamValue)) {
     throw new AppError('client.invalid_request', { message: '`stream` must be true or false.', param: 'stream' });

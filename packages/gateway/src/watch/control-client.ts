@@ -43,7 +43,9 @@ function post(
   body: string | Iterable<string>,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const length = typeof body === 'string' ? { 'content-length': Buffer.byteLength(body) } : {};
+    // As bytes: of text Node would count them first, and write them after that.
+    const bytes = typeof body === 'string' ? Buffer.from(body) : undefined;
+    const length = bytes === undefined ? {} : { 'content-length': bytes.byteLength };
     const call = start({
       path,
       method: 'POST',
@@ -72,8 +74,8 @@ function post(
         }
       });
     });
-    if (typeof body === 'string') call.end(body);
-    else sendParts(call, body).catch(reject);
+    if (typeof body !== 'string') sendParts(call, body).catch(reject);
+    else call.end(bytes);
   });
 }
 
