@@ -68,7 +68,16 @@ end
 `,
     );
     const load = async (seconds: number): Promise<number> => {
-      const words = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '-s', script, `${ready.url}/v1/chat/completions`];
+      const words = [
+        '-t1',
+        `-c${CONNECTIONS}`,
+        `-d${seconds}s`,
+        '--timeout',
+        '20s',
+        '-s',
+        script,
+        `${ready.url}/v1/chat/completions`,
+      ];
       const { stdout } = await run(wrk.command, words, { env: { ...process.env, ...wrk.env } });
       const { requests, faults } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as Record<string, number>;
       if (requests === undefined || faults !== 0) throw new Error(`${faults} answers of ${requests} were none`);
