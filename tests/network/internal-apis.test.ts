@@ -233,30 +233,3 @@ test('an API is asked once, whatever happens to it; one that is away is a clear 
   expect([read.status, seen.length]).toEqual([502, 2]);
   answer = answers;
 });
-
-test('at a node that its operator has drained, an API gets nothing new and finishes what it has', async () => {
-  const key = await token();
-  const [host] = (await network.admin.call('listNodes', { query: {} })).items;
-  const id = host?.id ?? '';
-  const open: ServerResponse[] = [];
-  answer = (_request, response) => void open.push(response);
-  const under = call('/s/lab/apis/rag/search', { key });
-  await eventually('it is under way', () => open.length === 1);
-  await network.admin.call('drainNode', { params: { id }, body: {} });
-  seen.length = 0;
-  const refused = await call('/s/lab/apis/rag/search', { key });
-  expect([refused.status, codeOf(refused), seen]).toEqual([503, 'routing.no_eligible_node', []]);
-  await eventually('it is counted', async () => {
-    const { draining } = await network.admin.call('getNode', { params: { id } });
-    return draining?.inFlight === 1 && draining.state === 'draining';
-  });
-  open[0]?.end('late');
-  expect(await under).toMatchObject({ status: 200, text: 'late', broken: false });
-  await eventually('nothing is in flight', async () => {
-    const { draining } = await network.admin.call('getNode', { params: { id } });
-    return draining?.state === 'drained';
-  });
-  await network.admin.call('undrainNode', { params: { id } });
-  answer = answers;
-  await eventually('it serves again', async () => (await call('/s/lab/apis/rag/search', { key })).status === 201);
-});

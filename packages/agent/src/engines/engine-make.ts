@@ -19,6 +19,8 @@ export interface EngineReading {
   readonly traits: ReadonlyMap<string, ModelTraits>;
   /** Names that the engine passes on to another machine: they are not this machine's to offer. */
   readonly elsewhere?: ReadonlySet<string>;
+  /** Of a make whose servers differ in it: see EngineMake. */
+  readonly continues?: boolean;
 }
 
 /** The parsed body of a 200, or undefined: another status, no JSON, too large, too slow, no connection. */

@@ -5,7 +5,7 @@
 import type { Clock } from '@subcloud/kit/clock';
 import type { Ask, EngineMake, EngineReading, ListedModel } from './engine-make.ts';
 import { demoEngine } from './demo-engine.ts';
-import { llamaCpp } from './llama-cpp.ts';
+import { createLlamaCpp } from './llama-cpp.ts';
 import { lmStudio } from './lm-studio.ts';
 import { createOllama } from './ollama.ts';
 import { openAiCompatible } from './openai-compatible.ts';
@@ -35,7 +35,7 @@ export interface EngineReader {
 }
 
 export function createEngineReader({ ask, clock }: { readonly ask: Question; readonly clock: Clock }): EngineReader {
-  const makes: readonly EngineMake[] = [vllm, sglang, llamaCpp, createOllama(), tgi, lmStudio, demoEngine];
+  const makes: readonly EngineMake[] = [vllm, sglang, createLlamaCpp(), createOllama(), tgi, lmStudio, demoEngine];
   let make = openAiCompatible;
   let last: EngineReading | undefined;
   let lastNames = '';
@@ -84,7 +84,7 @@ export function createEngineReader({ ask, clock }: { readonly ask: Question; rea
       return make.name;
     },
     get continues() {
-      return make.continues === true;
+      return last?.continues ?? make.continues === true;
     },
     async read(listed) {
       const names = JSON.stringify(listed.map(({ id }) => id));

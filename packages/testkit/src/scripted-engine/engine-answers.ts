@@ -16,6 +16,7 @@ const QUESTIONS = new Set([
   'GET /server_info',
   'GET /get_server_info',
   'GET /props',
+  'POST /apply-template',
   'GET /info',
   'GET /api/v0/models',
   'GET /api/tags',
