@@ -3,6 +3,7 @@
  * that a restart does not declare a machine without models.
  */
 import { mkdirSync } from 'node:fs';
+import { type TraceEnvironment, startTracing } from '@subcloud/kit/tracing/start-tracing';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import { ConfigError } from '@subcloud/kit/config';
 import type { FolderLock } from '@subcloud/kit/folder-lock';
@@ -22,6 +23,7 @@ import { watchDrainedPools } from './serve/drained-pools.ts';
 import { type Served, handleRequest } from './serve/handler.ts';
 import { handleApiRequest, isApiPath } from './serve/internal-api.ts';
 import { createReceipts } from './serve/receipts.ts';
+import { ServeSpans } from './serve/serve-spans.ts';
 import { type AgentSettings, type LiveSettings, liveSettings } from './settings.ts';
 import { createCurrentDocument } from './state/current-document.ts';
 import { lockDataDir } from './state/data-lock.ts';
@@ -47,6 +49,8 @@ export interface AgentOptions {
   readonly observe?: AgentObserver;
   /** Folders of the tools that report on the machine; default: where drivers put them. */
   readonly toolFolders?: readonly string[];
+  /** Of its OpenTelemetry variables; left out: nothing is traced. */
+  readonly traceEnv?: TraceEnvironment | undefined;
   /** Ends a start that is still under way. */
   readonly signal?: AbortSignal;
 }
@@ -90,7 +94,14 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
       engines.use(settings.current.engines),
       hardware.use(settings.current.hardware),
     ]);
-    return link(options, { settings, engines, hardware, lock, url, key, state });
+    const tracing = await startTracing({
+      service: 'subcloud-agent',
+      instance: state.current.nodeId,
+      env: options.traceEnv,
+      log,
+    });
+    const spans = tracing === undefined ? undefined : new ServeSpans(tracing, clock);
+    return link(options, { settings, engines, hardware, lock, url, key, state, spans });
   } catch (error) {
     settings?.stop();
     hardware.stop();
@@ -108,10 +119,11 @@ interface Parts {
   readonly url: string;
   readonly key: SigningKey;
   readonly state: NodeStateStore;
+  readonly spans: ServeSpans | undefined;
 }
 
 function link({ config, clock, random, log, observe }: AgentOptions, parts: Parts): RunningAgent {
-  const { settings, engines, hardware, url, key, state } = parts;
+  const { settings, engines, hardware, url, key, state, spans } = parts;
   const { nodeId, networkId, operator } = state.current;
   const time = createControlTime(clock);
   const document = createCurrentDocument({ state, nodeKey: key.publicKey, time });
@@ -135,6 +147,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     engines,
     admission,
     receipts,
+    spans,
     refusing: () => refusing,
     onServe: observe?.onServe,
   };
@@ -174,6 +187,7 @@ function link({ config, clock, random, log, observe }: AgentOptions, parts: Part
     receipts.stop();
     await links.stop();
     await engines.close();
+    await spans?.stop();
     await parts.lock.release();
     log.info({}, 'stopped');
   };

@@ -21,7 +21,7 @@ export async function runAgentCommand(host: CliHost, output: Output, flags: Agen
   const stop = listenForStop(host, clock, () => host.endNow(FORCED_EXIT_CODE));
   try {
     output.progress(config.url === undefined ? 'Joining…' : `Joining ${config.url}…`);
-    const agent = await runAgent({ config, clock, random, log, signal: stop.signal });
+    const agent = await runAgent({ config, clock, random, log, signal: stop.signal, traceEnv: host.env });
     const { nodeId, networkId } = agent;
     output.result({ nodeId, networkId }, () => `Enrolled: this machine is ${nodeId} in ${networkId}.`);
     const status = statusLines(agent, (line) => output.progress(line));

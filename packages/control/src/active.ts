@@ -1,6 +1,7 @@
 /** Control while it leads, wired: store, world, loop, the channel with gateways, the API. One term of leadership. */
 import type { Clock, Random } from '@subcloud/kit/clock';
 import type { Log } from '@subcloud/kit/log';
+import type { Tracing } from '@subcloud/kit/tracing/start-tracing';
 import { rowKey } from '@subcloud/contract/table';
 import { agentFile } from './api/agent-file.ts';
 import { createApi } from './api/app.ts';
@@ -27,6 +28,7 @@ import type { ReceiptContext } from './receipts/routing-halves.ts';
 import { createServingHalves } from './receipts/serving-halves.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
+import { controlSpans } from './metrics/control-spans.ts';
 import type { PassContext } from './pass.ts';
 import { controlSockets, createApiServer, startApiServer } from './register.ts';
 import { type Database, openDatabase } from './store/database.ts';
@@ -47,6 +49,7 @@ export interface ActiveOptions {
   readonly random: Random;
   readonly log: Log;
   readonly leadership: Leadership;
+  readonly tracing: Tracing | undefined;
 }
 
 export interface ActiveControl {
@@ -85,7 +88,8 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
     gatewayUrls: (node) => gatewaysOf(node, gateways.addresses()),
     startedAtMs: clock.nowMs(),
   };
-  const metrics = controlMetrics();
+  const spans = options.tracing && controlSpans(options.tracing, clock);
+  const metrics = controlMetrics(spans);
   const streams = createEventStreams({ ...context, settled: () => loop.settled(), secret: adminTokenHash, log, held });
   const loop = createLoop({ ...context, metrics, log, onTurn: streams.poke });
   table.stage('network', rowKey.network(), { networkId: world.networkId, chain: authority.chain() });
@@ -138,6 +142,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
       loop,
       clock,
       metrics,
+      spans,
       mirror,
       streams,
       adminTokenHash,

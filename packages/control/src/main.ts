@@ -4,6 +4,7 @@ import { runControl, loadControlConfig } from './run.ts';
 try {
   const control = await runControl({
     config: loadControlConfig(process.env),
+    traceEnv: process.env,
     onStandby: () => void process.stdout.write(`${JSON.stringify({ standby: true })}\n`),
   });
   process.stdout.write(

@@ -3,8 +3,9 @@
  * it stands by it answers 503 to everybody, and takes over by itself.
  */
 import { mkdirSync } from 'node:fs';
-import { type Clock, type Random, systemClock, systemRandom } from '@subcloud/kit/clock';
+import { type Clock, type Random, newId, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
+import { type TraceEnvironment, startTracing } from '@subcloud/kit/tracing/start-tracing';
 import { type ActiveControl, startActive } from './active.ts';
 import { type ControlConfig, controlOptions, loadControlConfig } from './config.ts';
 import { type Leadership, lead } from './leader/leadership.ts';
@@ -22,6 +23,8 @@ export interface ControlRunOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
+  /** Of its OpenTelemetry variables; left out: nothing is traced. */
+  readonly traceEnv?: TraceEnvironment | undefined;
   /** Called when another replica leads and this one waits for its turn. */
   readonly onStandby?: () => void;
 }
@@ -40,12 +43,18 @@ export interface RunningControl extends AsyncDisposable {
 export async function runControl(options: ControlRunOptions): Promise<RunningControl> {
   const { config, clock = systemClock, random = systemRandom, log = createLog('control', config.logLevel) } = options;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const tracing = await startTracing({
+    service: 'subcloud-control',
+    instance: newId('ctl'),
+    env: options.traceEnv,
+    log,
+  });
   await migrate(config.databaseUrl);
   const stopping = new AbortController();
   const term = async (): Promise<{ leadership: Leadership; active: ActiveControl }> => {
     const leadership = await waitToLead(options, log, stopping.signal);
     try {
-      return { leadership, active: await startActive({ config, clock, random, log, leadership }) };
+      return { leadership, active: await startActive({ config, clock, random, log, leadership, tracing }) };
     } catch (error) {
       await leadership.release();
       throw error;
@@ -76,6 +85,7 @@ export async function runControl(options: ControlRunOptions): Promise<RunningCon
   const stop = async (): Promise<void> => {
     stopping.abort();
     await terms;
+    await tracing?.stop();
   };
   return { networkId, fingerprint, gatewaysPort, idle: () => current.active.idle(), stop, [Symbol.asyncDispose]: stop };
 }

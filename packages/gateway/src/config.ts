@@ -80,6 +80,11 @@ export const gatewayOptions = {
     schema: ranges.default('127.0.0.0/8,::1/128'),
     help: 'Ranges in CIDR form, comma between, of those who may read /metrics.',
   },
+  traceNodes: {
+    schema: z.stringbool().or(z.boolean()).default(false),
+    help: 'Tells nodes which trace a request belongs to (traceparent): for fleets whose nodes are all yours.',
+    boolean: true,
+  },
   logLevel: { schema: z.enum(LOG_LEVELS).default('info'), help: `One of ${LOG_LEVELS.join(', ')}.` },
 } as const satisfies OptionSpecs;
 

@@ -11,7 +11,8 @@ const fail = (error: unknown): never => {
 };
 try {
   const config = loadConfig({ ...gatewayOptions, ...workerProcessOptions }, { env: process.env });
-  const gateway = await runProcess({ config, clock, random, log: createLog('gateway', config.logLevel) }, fail);
+  const log = createLog('gateway', config.logLevel);
+  const gateway = await runProcess({ config, clock, random, log, traceEnv: process.env }, fail);
   const { url, port, ownPort, id, tlsKeySha256, certificateFile } = gateway;
   process.stdout.write(`${JSON.stringify({ ready: { url, port, ownPort, id, tlsKeySha256, certificateFile } })}\n`);
   const stop = (): void => void gateway.stop().then(() => process.exit(0), fail);

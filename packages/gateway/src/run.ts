@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type TraceEnvironment, startTracing } from '@subcloud/kit/tracing/start-tracing';
 import type { Clock, Random } from '@subcloud/kit/clock';
 import { newId, systemClock, systemRandom } from '@subcloud/kit/clock';
 import { type Log, createLog } from '@subcloud/kit/log';
@@ -29,6 +30,7 @@ import { activeRequests } from './request/active-requests.ts';
 import { byteBudget } from './request/byte-budget.ts';
 import type { GatewayObserver, RequestDeps } from './request/request-deps.ts';
 import { gatewayMetrics } from './metrics/gateway-metrics.ts';
+import { RequestSpans } from './tracing/request-spans.ts';
 import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
 import { openJournal } from './usage/journal.ts';
 import type { ReceiptSigner } from './usage/sign-receipts.ts';
@@ -49,6 +51,8 @@ export interface GatewayRunOptions {
   readonly random?: Random;
   readonly log?: Log;
   readonly observe?: GatewayObserver | undefined;
+  /** Of its OpenTelemetry variables; left out: nothing is traced. */
+  readonly traceEnv?: TraceEnvironment | undefined;
 }
 
 export interface RunningGateway extends AsyncDisposable {
@@ -116,7 +120,8 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
     wiring.state.draining = true;
     joining?.stop();
     stopping ??= shutDown(wiring, watch, config.drainTimeoutMs)
-      .then(() => uploads.flush())
+      .then(() => Promise.all([uploads.flush(), wiring.tracing?.stop()]))
+      .then(() => undefined)
       .finally(() => {
         for (const part of [uploads, active, requests.room]) part.stop();
         journal.close();
@@ -155,6 +160,7 @@ async function wire(options: GatewayRunOptions) {
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const keys = loadGatewayKeys(dataDir);
+  const tracing = await startTracing({ service: 'subcloud-gateway', instance: keys.id, env: options.traceEnv, log });
   const time = controlTime(clock);
   const controlNowMs = (): number => time.nowMs();
   const transport = await openControl({ config, dataDir, keys, clock, random, log, nowMs: controlNowMs });
@@ -207,8 +213,10 @@ async function wire(options: GatewayRunOptions) {
     live: live(),
     usagePending: journal.pending(MAX_PENDING_SHOWN).length,
     waiting: admission.room.waiting(),
+    spans: tracing?.counts(),
     members: new Map([...table().poolIndexes].map(([pool, { members }]) => [pool, members.size])),
   }));
+  const spans = tracing && new RequestSpans({ tracing, url: () => state.url, tellsNodes: config.traceNodes });
   const requests: RequestDeps = {
     present: { table, live, controlNowMs, links },
     ...common,
@@ -222,15 +230,18 @@ async function wire(options: GatewayRunOptions) {
     journal: {
       append(record, written) {
         metrics.counted(record);
+        spans?.counted(record);
         journal.append(record, written);
       },
       refuses: () => journal.refuses(),
     },
     report,
-    decided(record) {
-      metrics.decided(record);
+    decided(record, operation) {
+      metrics.decided(record, operation);
+      spans?.decided(record);
       uploads.decided(record);
     },
+    spans,
     observe: options.observe,
     draining: () => state.draining,
   };
@@ -252,6 +263,7 @@ async function wire(options: GatewayRunOptions) {
   onUpgrade(open.http, (request, socket, head) => acceptUpgrade(request, socket, head, accepting));
   return {
     open,
+    tracing,
     journal,
     transport,
     time,

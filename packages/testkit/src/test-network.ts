@@ -82,6 +82,8 @@ export interface TestNetworkOptions {
   readonly control?: Readonly<Record<string, unknown>>;
   /** Further options of the gateway. */
   readonly gateway?: Readonly<Record<string, unknown>>;
+  /** Of OpenTelemetry's variables, for control, gateway and agents; default: nothing is traced. */
+  readonly traceEnv?: GatewayRunOptions['traceEnv'];
   /** Between control and gateway, each way; default: none. */
   readonly watchDelayMs?: number;
 }
@@ -100,7 +102,7 @@ export async function startTestNetwork(options: TestNetworkOptions = {}): Promis
   const clock = controllableClock();
   const dataDir = mkdtempSync(join(tmpdir(), 'subcloud-test-'));
   const database = await testDatabase();
-  const shared = { clock, random: systemRandom, log };
+  const shared = { clock, random: systemRandom, log, traceEnv: options.traceEnv };
   const controlConfig = loadConfig(controlOptions, {
     flags: { ...options.control, dataDir, databaseUrl: database.connectionString },
   });
@@ -202,7 +204,12 @@ async function startNode(options: {
   readonly joinToken: string;
   readonly url: string;
   readonly dataDir: string;
-  readonly shared: { readonly clock: ControllableClock; readonly random: () => number; readonly log: Log };
+  readonly shared: {
+    readonly clock: ControllableClock;
+    readonly random: () => number;
+    readonly log: Log;
+    readonly traceEnv: GatewayRunOptions['traceEnv'];
+  };
 }): Promise<TestNode> {
   const { node, joinToken, url, dataDir, shared } = options;
   const engine = await startScriptedEngine({

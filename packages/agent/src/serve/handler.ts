@@ -20,6 +20,8 @@ import { relay } from './relay.ts';
 import { checkBody, withEngineName } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { checkLock } from './second-lock.ts';
+import type { ServeSpans } from './serve-spans.ts';
+import { operationOf } from '@subcloud/contract/operation';
 
 /** What a test or a log learns of each request; nothing of its content. */
 export interface Served {
@@ -42,6 +44,8 @@ export interface ServeContext {
   readonly engines: EngineFleet;
   readonly admission: Admission;
   readonly receipts: Receipts;
+  /** Undefined: nothing is traced. */
+  readonly spans: ServeSpans | undefined;
   /** Set when the agent takes nothing new. */
   readonly refusing: () => boolean;
   readonly onServe?: ((served: Served) => void) | undefined;
@@ -57,34 +61,40 @@ export async function handleRequest(
   const { document, admission } = context;
   // A reset by the gateway is no fault of ours; 'close' tells whoever must know.
   stream.on('error', () => {});
+  const span = context.spans?.begun(headers, stream);
   let head: RequestHead | undefined;
   let leave: (() => void) | undefined;
   let body: HeldBody | undefined;
   try {
     head = readRequestHead(headers);
+    span?.read(head, operationOf(head.path));
     lock(head, context);
     leave = place(head, context);
     body = await readBody(stream, admission, context.clock);
-    const span = await checkBody(body.bytes, head.model);
+    const modelAt = await checkBody(body.bytes, head.model);
     lock(head, context);
     const picked = pickEngine(head, context);
-    const bytes = picked.name === head.model ? body.bytes : await withEngineName(body.bytes, span, picked.name);
+    const bytes = picked.name === head.model ? body.bytes : await withEngineName(body.bytes, modelAt, picked.name);
     const meter = context.receipts.meter(link, head, digestOf(picked, head.model));
     if (meter !== undefined) await measure(body.bytes, meter);
     // Asked again, with nothing awaited after it: a body may be a long time coming, and what was withdrawn is withdrawn.
     lock(head, context);
     report(context, head, true, 'accepted');
-    await relay(stream, picked, { ...head, body: bytes, meter }, context.clock);
+    const traced = span?.calling(picked.engine.url, operationOf(head.path), picked.name);
+    const forwarded = traced === undefined ? head.headers : { ...head.headers, ...traced };
+    await relay(stream, picked, { ...head, headers: forwarded, body: bytes, meter }, context.clock);
   } catch (error) {
     const shown = error instanceof LockRefusal ? error : AppError.from(error);
     if (shown instanceof AppError && shown.code === 'platform.internal' && !stream.destroyed) {
       context.log.error({ requestId: head?.requestId, why: String(error) }, 'a request failed by a fault of the agent');
     }
     if (head !== undefined) report(context, head, false, shown instanceof AppError ? shown.code : 'lock');
+    span?.failed(shown instanceof AppError ? shown.code : 'lock');
     refuse(stream, shown, document);
   } finally {
     body?.release();
     leave?.();
+    span?.end();
   }
 }
 

@@ -36,6 +36,7 @@ export async function handleApiRequest(
   link: ReceiptSink,
 ): Promise<void> {
   stream.on('error', () => {});
+  const span = context.spans?.begun(headers, stream);
   let head: RequestHead | undefined;
   let leave: (() => void) | undefined;
   let sent = false;
@@ -49,6 +50,7 @@ export async function handleApiRequest(
       headers: forwarded(headers),
     };
     head = asked;
+    span?.read({ ...asked, path: '/apis' }, 'call_api');
     if (asked.model !== apiId(name)) throw new LockRefusal('The path names another API than its label.');
     lock(asked, context);
     leave = place(asked, context);
@@ -58,16 +60,19 @@ export async function handleApiRequest(
     sent = true;
     const meter = context.receipts.meter(link, asked, null);
     meter?.received(Buffer.from(callText(method, target)));
-    const host = hostOf(api.url, { stream, target, method, headers: asked.headers, meter });
+    const traced = span?.calling(api.url, 'call_api', asked.model);
+    const host = hostOf(api.url, { stream, target, method, headers: { ...asked.headers, ...traced }, meter });
     const request = { ...asked, body: NOTHING, isApi: true, meter: meterOf(stream, meter) } as const;
     await relay(stream, { engine: host, name: asked.model }, request, context.clock);
   } catch (error) {
     const shown = error instanceof LockRefusal ? error : AppError.from(error);
     if (head !== undefined && !sent) report(context, head, false, shown instanceof AppError ? shown.code : 'lock');
     const unsent = !sent || (shown instanceof AppError && isRefusedConnection(shown.cause));
+    span?.failed(shown instanceof AppError ? shown.code : 'lock');
     refuse(stream, shown, context.document, { [LINK_HEADERS.engine]: unsent ? LINK_UNSENT : 'failed' });
   } finally {
     leave?.();
+    span?.end();
   }
 }
 

@@ -21,7 +21,7 @@ export function addServeControl(parent: Command, cli: Cli): void {
           const agentFile = given.agentFile ?? (await bundleAgent(join(given.dataDir, 'run', 'agent.mjs'))).file;
           const config = { ...given, agentFile };
           const log = createLog('control', config.logLevel);
-          return runControl({ config, clock: host.clock, random: host.random, log });
+          return runControl({ config, clock: host.clock, random: host.random, log, traceEnv: host.env });
         };
         await serveRole(host, output, { name: 'control', options: controlOptions, run }, args.flat());
       }),

@@ -20,6 +20,7 @@ import { type AnyHandler, routeAnswers } from './answer-route.ts';
 import type { Loop } from '../loop.ts';
 import { type Database, isStoreFault } from '../store/database.ts';
 import type { AuditMirror } from '../backup/audit-mirror.ts';
+import type { ControlSpans } from '../metrics/control-spans.ts';
 import { CONTROL_METRICS_PATH, type ControlMetrics } from '../metrics/control-metrics.ts';
 import { AGENT_FILE_PATH, agentFileHeaders } from './agent-file.ts';
 import type { ApiContext, Handlers } from './context.ts';
@@ -91,6 +92,8 @@ export function createApi(options: {
   readonly loop: Loop;
   readonly clock: Clock;
   readonly metrics: ControlMetrics;
+  /** Undefined: nothing is traced. */
+  readonly spans?: ControlSpans | undefined;
   readonly mirror: Pick<AuditMirror, 'caughtUp'>;
   readonly streams: EventStreams;
   readonly adminTokenHash: string;
@@ -130,8 +133,19 @@ export function createApi(options: {
         ),
     });
     const count: MiddlewareHandler = async (c, next) => {
+      const startMs = clock.nowMs();
       await next();
       metrics.called(spec.action, c.res.status);
+      const { action, method, path: route } = spec;
+      const traceparent = c.req.header('traceparent');
+      options.spans?.called({
+        action,
+        method: method.toUpperCase(),
+        route,
+        status: c.res.status,
+        startMs,
+        traceparent,
+      });
     };
     app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], count, limit, async (c) => {
       const requestId = newId('req');

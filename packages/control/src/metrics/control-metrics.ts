@@ -2,6 +2,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { KeyStatus } from '../keys/key-ring.ts';
 import { type World, isOnline } from '../world/world.ts';
+import type { ControlSpans } from './control-spans.ts';
 import { CONTROL_METRICS, type ControlMetricName, type MetricSpec } from './metric-names.ts';
 
 /** Reached through a gateway, which passes it on for the addresses that may read its own page. */
@@ -16,7 +17,7 @@ export interface ControlMetrics {
   readonly contentType: string;
 }
 
-export function controlMetrics(): ControlMetrics {
+export function controlMetrics(spans?: Pick<ControlSpans, 'passed'>): ControlMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const options = (name: ControlMetricName) => {
@@ -39,7 +40,10 @@ export function controlMetrics(): ControlMetrics {
   const expiry = new Gauge(options('subcloud_signing_certificate_expiry_seconds'));
   return {
     contentType: registry.contentType,
-    passed: (tookMs) => passSeconds.observe(tookMs / 1_000),
+    passed(tookMs) {
+      passSeconds.observe(tookMs / 1_000);
+      spans?.passed(tookMs);
+    },
     passFailed: () => failures.inc(),
     called: (action, status) => calls.inc({ action, status: String(status) }),
     text(world, tableVersion, keys, nowMs) {

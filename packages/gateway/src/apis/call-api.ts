@@ -41,6 +41,8 @@ export interface ApiCall {
   readonly requestId: string;
   /** Of its receipt, hex. */
   readonly salt: string;
+  /** Where its trace goes on, for the node. */
+  readonly traced: { readonly traceparent: string } | undefined;
   /** Headers of ours for the answer. */
   readonly onFirstByte: () => Record<string, string>;
 }
@@ -161,7 +163,7 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
   });
 }
 
-function headersOf({ request, route, pool, tableVersion, requestId, salt }: ApiCall): Record<string, string> {
+function headersOf({ request, route, pool, tableVersion, requestId, salt, traced }: ApiCall): Record<string, string> {
   const { 'content-type': type, accept, 'content-length': length } = request.headers;
   return {
     ':method': request.method ?? 'GET',
@@ -174,6 +176,7 @@ function headersOf({ request, route, pool, tableVersion, requestId, salt }: ApiC
     [LINK_HEADERS.model]: apiId(route.api),
     [LINK_HEADERS.request]: requestId,
     [RECEIPT_SALT_HEADER]: salt,
+    ...traced,
   };
 }
 

@@ -55,12 +55,13 @@ export async function handleApi(
   route: ApiRoute,
 ): Promise<void> {
   const identity = identify(request, deps.clock);
-  const trace = new DecisionTrace(identity);
+  const trace = new DecisionTrace(identity, 'call_api');
+  deps.spans?.begun(request, identity, API_SCOPE_PATH);
   const active = begin(deps, identity, response);
   const taken = noLimits();
   let headers = identityHeaders(identity);
   const decide = (outcome: string, status: number): void =>
-    deps.decided(trace.record(outcome, status, deps.clock.monotonicMs()));
+    deps.decided(trace.record(outcome, status, deps.clock.monotonicMs()), trace.operation);
   try {
     if (deps.draining()) throw new AppError('platform.starting', { retryAfterS: 1 });
     const choice = resolvePool(request, route.poolName, deps.domain);
@@ -192,7 +193,11 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
   const { admission, picked, identity, trace, taken } = input;
   const { link, member } = picked.chosen;
   const startedMs = deps.clock.monotonicMs();
-  const tries = new TriedNode(link.stats, apiId(input.route.api), true, startedMs);
+  const model = apiId(input.route.api);
+  const tries = new TriedNode(link.stats, model, true, startedMs);
+  const { requestId } = identity;
+  const startMs = identity.atMs + startedMs - identity.startedMs;
+  const { pool } = admission;
   const outcome = await callApi({
     ...input,
     link,
@@ -201,12 +206,15 @@ async function attempt(deps: RequestDeps, input: Attempting): Promise<ApiOutcome
     pool: member.pool,
     node: member.node,
     tableVersion: admission.table.version,
-    requestId: identity.requestId,
+    requestId,
+    traced: deps.spans?.trying({ requestId, askedModel: model, stream: true, model, pool, member, startMs }),
     onFirstByte() {
       const nowMs = deps.clock.monotonicMs();
       tries.firstByte(nowMs);
       trace.firstByteMs = nowMs - identity.startedMs;
-      const timing = { gatewayMs: startedMs - identity.startedMs, queueMs: 0, nodeMs: nowMs - startedMs };
+      const retryMs = trace.triedMs;
+      const gatewayMs = startedMs - identity.startedMs - retryMs;
+      const timing = { gatewayMs, queueMs: 0, retryMs, nodeMs: nowMs - startedMs };
       const receipt = { [RECEIPT_SALT_HEADER]: input.salt };
       return { ...answerHeaders(identity, admission.pool, member, timing), ...receipt, ...taken.headers };
     },

@@ -3,12 +3,18 @@
  * path has no calls of its own for it; gauges are read when somebody asks. Nothing of prompts, answers, callers or nodes.
  */
 import type { DecisionRecord } from '@subcloud/contract/watch';
+import type { SpanCounts } from '@subcloud/kit/tracing/start-tracing';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { PROVIDER } from '../tracing/request-spans.ts';
+import type { Operation } from '@subcloud/contract/operation';
+import { outcomeWord as word } from '../request/outcome-word.ts';
 import type { UnsequencedUsage } from '../usage/journal.ts';
 import { GATEWAY_METRICS, type GatewayMetricName, type MetricSpec } from './metric-names.ts';
 
 /** Pairs of pool and model that have series of their own. */
 const MAX_SERIES = 2_000;
+/** Pools that have. */
+const MAX_POOLS = 1_000;
 const OTHER = 'other';
 
 /** Read at each scrape. */
@@ -19,6 +25,8 @@ export interface GatewayGauges {
   readonly tableVersion: number;
   readonly live: boolean;
   readonly usagePending: number;
+  /** Undefined: nothing is traced. */
+  readonly spans: SpanCounts | undefined;
   /** Requests that wait for a place, by pool. */
   readonly waiting: ReadonlyMap<string, number>;
   /** Members by pool. */
@@ -28,7 +36,7 @@ export interface GatewayGauges {
 export interface GatewayMetrics {
   /** Before the decision record of the same request. */
   counted(record: UnsequencedUsage): void;
-  decided(record: DecisionRecord): void;
+  decided(record: DecisionRecord, operation: Operation): void;
   /** The page, in Prometheus' text format. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -41,6 +49,7 @@ export function gatewayMetrics(worker: number | undefined, gauges: () => Gateway
   collectDefaultMetrics({ register: registry });
   const made = instruments(registry);
   const label = boundedLabels();
+  const isKnownPool = bounded(MAX_POOLS);
   /** Output tokens of answers whose decision record comes next: it has the times, the usage record the tokens. */
   const outputTokens = new Map<string, number>();
   return {
@@ -51,9 +60,9 @@ export function gatewayMetrics(worker: number | undefined, gauges: () => Gateway
       made.tokens.inc({ ...labels, gen_ai_token_type: 'output' }, completionTokens);
       outputTokens.set(requestId, completionTokens);
     },
-    decided(record) {
+    decided(record, gen_ai_operation_name) {
       const { requestId, pool, model, attempts, outcome, firstByteMs, durationMs } = record;
-      const poolLabel = { subcloud_pool: pool ?? '' };
+      const poolLabel = { subcloud_pool: pool === null ? '' : isKnownPool(pool) ? pool : OTHER };
       made.requests.inc({ ...poolLabel, outcome: word(outcome) });
       for (const attempt of attempts) made.attempts.inc({ ...poolLabel, outcome: word(attempt.outcome) });
       for (const over of record.overLimit ?? []) made.overLimit.inc({ ...poolLabel, ...scopeAndLimit(over) });
@@ -62,7 +71,7 @@ export function gatewayMetrics(worker: number | undefined, gauges: () => Gateway
       outputTokens.delete(requestId);
       // A model that no node was asked for is whatever the caller wrote.
       if (attempts.length === 0) return;
-      const labels = label(pool ?? '', model ?? '');
+      const labels = { ...label(pool ?? '', model ?? ''), gen_ai_operation_name, gen_ai_provider_name: PROVIDER };
       const error_type = outcome === 'answered' ? '' : word(outcome);
       made.duration.observe({ ...labels, error_type }, durationMs / 1_000);
       if (outcome !== 'answered' || firstByteMs === null) return;
@@ -78,29 +87,25 @@ export function gatewayMetrics(worker: number | undefined, gauges: () => Gateway
   };
 }
 
-/** An engine's own refusal is one outcome, whatever its status; the reason of a failed try is for logs. */
-function word(outcome: string): string {
-  if (outcome.startsWith('engine ')) return 'engine_refused';
-  const colon = outcome.indexOf(':');
-  return colon === -1 ? outcome : outcome.slice(0, colon);
-}
-
 /** Of `caller requestsPerMinute`, as the limiter writes it. */
 function scopeAndLimit(over: string): { scope: string; limit: string } {
   const [scope = '', limit = ''] = over.split(' ');
   return { scope, limit };
 }
 
-function boundedLabels(): (pool: string, model: string) => { subcloud_pool: string; gen_ai_request_model: string } {
+/** The first so many values, and `other` for all after them: names come and go, and a series that was is kept for good. */
+function bounded(max: number): (value: string) => boolean {
   const known = new Set<string>();
-  return (pool, model) => {
-    const key = `${pool} ${model}`;
-    if (!known.has(key)) {
-      if (known.size >= MAX_SERIES) return { subcloud_pool: OTHER, gen_ai_request_model: OTHER };
-      known.add(key);
-    }
-    return { subcloud_pool: pool, gen_ai_request_model: model };
+  return (value) => {
+    if (!known.has(value) && known.size < max) known.add(value);
+    return known.has(value);
   };
+}
+
+function boundedLabels(): (pool: string, model: string) => { subcloud_pool: string; gen_ai_request_model: string } {
+  const isKnown = bounded(MAX_SERIES);
+  const other = { subcloud_pool: OTHER, gen_ai_request_model: OTHER };
+  return (pool, model) => (isKnown(`${pool} ${model}`) ? { subcloud_pool: pool, gen_ai_request_model: model } : other);
 }
 
 function instruments(registry: Registry) {
@@ -131,6 +136,7 @@ function instruments(registry: Registry) {
     live: gauge('subcloud_table_live'),
     members: gauge('subcloud_pool_members'),
     pending: gauge('subcloud_usage_pending'),
+    spans: new Counter(options('subcloud_trace_spans_total')),
     waiting: gauge('subcloud_queue_requests'),
     queued: new Histogram(options('subcloud_queue_seconds')),
   };
@@ -143,6 +149,8 @@ function setGauges(made: ReturnType<typeof instruments>, now: GatewayGauges): vo
   made.tableVersion.set(now.tableVersion);
   made.live.set(now.live ? 1 : 0);
   made.pending.set(now.usagePending);
+  made.spans.reset();
+  for (const [outcome, count] of Object.entries(now.spans ?? {})) made.spans.inc({ outcome }, count as number);
   // A pool that is gone has no series any more.
   made.members.reset();
   for (const [pool, count] of now.members) made.members.set({ subcloud_pool: pool }, count);

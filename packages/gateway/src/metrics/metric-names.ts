@@ -17,23 +17,31 @@ const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 const FIRST_TOKEN_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 const OUTPUT_TOKEN_SECONDS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
 
+/** Those that the conventions require, and the pool. */
+const GEN_AI_LABELS = [
+  'subcloud_pool',
+  'gen_ai_request_model',
+  'gen_ai_operation_name',
+  'gen_ai_provider_name',
+] as const;
+
 export const GATEWAY_METRICS = {
   gen_ai_server_request_duration_seconds: {
     kind: 'histogram',
     help: 'From the first byte of a request to the last of its answer.',
-    labels: ['subcloud_pool', 'gen_ai_request_model', 'error_type'],
+    labels: [...GEN_AI_LABELS, 'error_type'],
     buckets: SECONDS,
   },
   gen_ai_server_time_to_first_token_seconds: {
     kind: 'histogram',
     help: 'TTFT: from the request to the first byte of its answer.',
-    labels: ['subcloud_pool', 'gen_ai_request_model'],
+    labels: GEN_AI_LABELS,
     buckets: FIRST_TOKEN_SECONDS,
   },
   gen_ai_server_time_per_output_token_seconds: {
     kind: 'histogram',
     help: 'TPOT: time of an answer after its first byte, divided by its tokens after the first.',
-    labels: ['subcloud_pool', 'gen_ai_request_model'],
+    labels: GEN_AI_LABELS,
     buckets: OUTPUT_TOKEN_SECONDS,
   },
   subcloud_tokens_total: {
@@ -73,6 +81,11 @@ export const GATEWAY_METRICS = {
   subcloud_table_version: { kind: 'gauge', help: 'Version of the routing table in force.', labels: [] },
   subcloud_table_live: { kind: 'gauge', help: '1 while the lease lets this gateway serve, else 0.', labels: [] },
   subcloud_pool_members: { kind: 'gauge', help: 'Nodes that the table lets serve a pool.', labels: ['subcloud_pool'] },
+  subcloud_trace_spans_total: {
+    kind: 'counter',
+    help: 'Spans by what became of them: `exported`, `failed` (the collector did not take them), `dropped` (no room to wait); only where traces are configured.',
+    labels: ['outcome'],
+  },
   subcloud_usage_pending: { kind: 'gauge', help: 'Usage records that control has not stored yet.', labels: [] },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 

@@ -3,6 +3,7 @@ import type { DecisionRecord } from '@subcloud/contract/watch';
 import type { Pick } from '../schedule/pick.ts';
 import type { Admission } from './admit.ts';
 import type { RequestIdentity } from './identify.ts';
+import type { Operation } from '@subcloud/contract/operation';
 
 type AttemptRecord = DecisionRecord['attempts'][number];
 
@@ -10,6 +11,7 @@ const MAX_OUTCOME_CHARS = 64;
 
 export class DecisionTrace {
   readonly #identity: RequestIdentity;
+  readonly operation: Operation;
   readonly #attempts: AttemptRecord[] = [];
   #admission: Admission | undefined;
   #candidates = 0;
@@ -19,12 +21,18 @@ export class DecisionTrace {
   /** Undefined: it did not wait for a place. */
   queuedMs: number | undefined;
 
-  constructor(identity: RequestIdentity) {
+  constructor(identity: RequestIdentity, operation: Operation) {
     this.#identity = identity;
+    this.operation = operation;
   }
 
   admitted(admission: Admission): void {
     this.#admission = admission;
+  }
+
+  /** How long the tries took that are over. */
+  get triedMs(): number {
+    return this.#attempts.reduce((sum, { startedAfterMs, endedAfterMs }) => sum + endedAfterMs - startedAfterMs, 0);
   }
 
   /** Once a pick; the sizes are those of the first. */

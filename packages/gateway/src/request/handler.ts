@@ -18,6 +18,7 @@ import { Cancellation } from './cancellation.ts';
 import { clientAddress } from '../front/client-address.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import { type RequestIdentity, identify } from './identify.ts';
+import { operationOf } from '@subcloud/contract/operation';
 import { type TakenLimits, noLimits } from './limit.ts';
 import { type HeldBody, readBody } from './read-body.ts';
 import { refuseUnsupported } from './refuse-unsupported.ts';
@@ -41,7 +42,8 @@ export async function handleInference(
   route: InferenceRoute,
 ): Promise<void> {
   const identity = identify(request, deps.clock);
-  const trace = new DecisionTrace(identity);
+  const trace = new DecisionTrace(identity, operationOf(route.path));
+  deps.spans?.begun(request, identity, route.path);
   const active = begin(deps, identity, response);
   let pool: PoolRow | undefined;
   let held: HeldBody | undefined;
@@ -162,5 +164,5 @@ function breakOff(response: ServerResponse, { answer }: Served, error: AppError)
 }
 
 function decide(deps: RequestDeps, trace: DecisionTrace, outcome: string, status: number): void {
-  deps.decided(trace.record(outcome, status, deps.clock.monotonicMs()));
+  deps.decided(trace.record(outcome, status, deps.clock.monotonicMs()), trace.operation);
 }

@@ -10,8 +10,10 @@ import type { NodeLink } from '../link/node-link.ts';
 import type { RoutingTable } from '../table/routing-table.ts';
 import type { Journal } from '../usage/journal.ts';
 import type { ActiveRequests } from './active-requests.ts';
+import type { RequestSpans } from '../tracing/request-spans.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import type { Operation } from '@subcloud/contract/operation';
 
 /** The state of the network as of now; asked again at every pick. */
 export interface Present {
@@ -53,7 +55,9 @@ export interface RequestDeps {
   readonly retries: RetryBudget;
   readonly journal: Pick<Journal, 'append' | 'refuses'>;
   readonly report: (event: ReportEvent) => void;
-  readonly decided: (record: DecisionRecord) => void;
+  readonly decided: (record: DecisionRecord, operation: Operation) => void;
+  /** Undefined: nothing is traced. */
+  readonly spans: RequestSpans | undefined;
   readonly observe: GatewayObserver | undefined;
   /** Set once the gateway stops: nothing new is taken. */
   readonly draining: () => boolean;

@@ -35,6 +35,21 @@ describe('before the first byte', () => {
     expect(good.requests).toHaveLength(12);
   });
 
+  test('what a node that failed took is told apart from the time of the gateway', async () => {
+    await using t = await startTestGateway();
+    const bad = await t.node({ handler: says(500) });
+    await t.node({});
+    for (let round = 0; round < 12; round += 1) {
+      const failedBefore = bad.requests.length;
+      const timing = String((await t.call()).headers['server-timing']);
+      const retried = bad.requests.length > failedBefore;
+      expect(timing).toMatch(
+        retried ? /^gateway;dur=[\d.]+, retry;dur=[\d.]+, node;dur=[\d.]+$/ : /^gateway;dur=[\d.]+, node;dur=[\d.]+$/,
+      );
+    }
+    expect(bad.requests.length).toBeGreaterThan(0);
+  });
+
   test('a retry stays in the pool and never goes to the same node twice', async () => {
     await using t = await startTestGateway();
     await t.publish([poolRow('eu')]);

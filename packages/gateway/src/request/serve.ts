@@ -20,6 +20,7 @@ import { type Pick, isBusy, pick } from '../schedule/pick.ts';
 import { pickSorted } from '../schedule/pick-sorted.ts';
 import { membersServing } from '../table/routing-table.ts';
 import { placeIn } from '../capacity/places.ts';
+import type { Try } from '../tracing/request-spans.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { type Admission, type Caller, admit } from './admit.ts';
 import { Answer } from './answer.ts';
@@ -110,6 +111,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
   let continued: Continued | undefined;
   const continuedFrom: string[] = [];
   let ended = 0;
+  let retryMs = 0;
   let unable = 0;
   active.waitsFor = 'a node';
   for (;;) {
@@ -132,9 +134,14 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     const body = going?.scanned ?? scanned;
     let headers: Record<string, string> = { ...broken?.headers };
     keepWaiting(active, 'a node', admission.pool, startedMs);
+    const traced = deps.spans?.trying(triedIn(input, chosen, startedMs));
     const attempting = attempt({
       link,
-      headers: { ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt), ...continuesHeaders(going) },
+      headers: {
+        ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt),
+        ...continuesHeaders(going),
+        ...traced,
+      },
       body: body.pieces,
       takePlace: placeIn(deps.room, link, admission),
       response: input.response,
@@ -152,8 +159,8 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
         if (answer.sent === undefined) input.held.release();
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
         const queueMs = line.waitedMs;
-        const gatewayMs = startedMs - input.identity.startedMs - queueMs;
-        const timing = { gatewayMs, queueMs, nodeMs: nowMs - startedMs };
+        const gatewayMs = startedMs - input.identity.startedMs - queueMs - retryMs;
+        const timing = { gatewayMs, queueMs, retryMs, nodeMs: nowMs - startedMs };
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
         headers[RECEIPT_SALT_HEADER] = salt;
         Object.assign(headers, input.taken.headers);
@@ -164,6 +171,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     const outcome = await attempting;
     active.dispatched = undefined;
     if (tried.length === 0) deps.retries.sent(admission.pool.name, startedMs);
+    retryMs += deps.clock.monotonicMs() - startedMs;
     tries.ended(
       answer.sent?.diverged === true
         ? 'unjudged'
@@ -339,6 +347,13 @@ function pickFrom(
 /** An alias of the pool's revision in force, or the id itself. */
 function networkId({ aliases }: PoolRow, name: string): string {
   return aliases !== undefined && Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name;
+}
+
+function triedIn({ identity, scanned }: ServeInput, { admission, picked, model }: Choice, startedMs: number): Try {
+  const { requestId } = identity;
+  const startMs = identity.atMs + startedMs - identity.startedMs;
+  const { model: askedModel, stream } = scanned;
+  return { requestId, askedModel, stream, model, pool: admission.pool, member: picked.chosen.member, startMs };
 }
 
 /** All that a node learns of a request besides its body. */
