@@ -160,6 +160,7 @@ export const CALLS: Readonly<Record<ControlRouteName, Call>> = {
     ...NETWORK,
     input: async ({ admin }) => ({ body: { certificate: (await admin.call('network')).chain.signingKeys[0] } }),
   },
+  getLoad: { ...NETWORK, input: none },
   listGateways: { ...NETWORK, input: none },
   removeGateway: {
     ...NETWORK,

@@ -8,14 +8,8 @@ try {
   const config = loadAgentConfig(process.argv.slice(2), process.env);
   const starting = new AbortController();
   const log = createLog('agent', config.logLevel);
-  const agent = runAgent({
-    config,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-    signal: starting.signal,
-    traceEnv: process.env,
-  });
+  const shared = { clock: systemClock, random: systemRandom, traceEnv: process.env };
+  const agent = runAgent({ ...shared, config, log, signal: starting.signal });
   const stop = async (): Promise<void> => {
     starting.abort(new Error('stopped'));
     await (await agent).stop();

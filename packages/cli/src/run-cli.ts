@@ -80,6 +80,7 @@ import { addWhoami } from './commands/whoami.ts';
 import { addSubcloudDelegate } from './commands/subcloud-delegate.ts';
 import { addSubcloudReceive } from './commands/subcloud-receive.ts';
 import { addSubcloudTransfer } from './commands/subcloud-transfer.ts';
+import { addTop } from './commands/top.ts';
 import { addUp } from './commands/up.ts';
 import { addUsage } from './commands/usage.ts';
 import { createOutput } from './output.ts';
@@ -173,6 +174,7 @@ function createProgram(cli: Cli): Command {
   addExplain(program, cli);
   addChat(program, cli);
   addUsage(program, cli);
+  addTop(program, cli);
   addInbox(program, cli);
   addEvents(program, cli);
   addSchema(program, cli);

@@ -92,6 +92,8 @@ export interface AcknowledgeResponse {
   readonly nowMs: number;
   /** What the gateway is to hand out; left out: as before. `idleMs`: how long nobody has handed out any of what is new in it. */
   readonly share?: ShareInterval & { readonly idleMs: number };
+  /** Somebody looks at the load: report it (load.ts) until an answer does not say so. */
+  readonly load?: true;
 }
 
 /** What has been used of a UTC day, as far as control has stored it. `day` counts from the epoch. */

@@ -26,6 +26,7 @@ import { createShares } from './limits/shares.ts';
 import { createLoop } from './loop.ts';
 import type { ReceiptContext } from './receipts/routing-halves.ts';
 import { createServingHalves } from './receipts/serving-halves.ts';
+import { createLoads } from './load/loads.ts';
 import { startMaintenance } from './maintenance.ts';
 import { controlMetrics } from './metrics/control-metrics.ts';
 import { controlSpans } from './metrics/control-spans.ts';
@@ -100,8 +101,10 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
   const maintenance = startMaintenance({ ...context, loop, random, log, allGateways: gateways.addresses });
   const sockets = controlSockets(config.dataDir);
   const reports = createReportSink({ loop, measurer: () => measurer, clock, log });
+  const loads = createLoads(clock);
   const watch = createWatchHandler({
     world,
+    loads,
     table,
     leases,
     reports,
@@ -128,6 +131,7 @@ export async function startActive(options: ActiveOptions): Promise<ActiveControl
     createApi({
       context: {
         leases,
+        loads,
         authority,
         sealer,
         identity: createIdentity(clock, oidcFrom(config, clock)),

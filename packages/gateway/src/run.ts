@@ -29,12 +29,13 @@ import { requestListener } from './register.ts';
 import { activeRequests } from './request/active-requests.ts';
 import { byteBudget } from './request/byte-budget.ts';
 import type { GatewayObserver, RequestDeps } from './request/request-deps.ts';
-import { gatewayMetrics } from './metrics/gateway-metrics.ts';
+import { type GatewayMetrics, gatewayMetrics } from './metrics/gateway-metrics.ts';
+import { LoadMeter } from './load/load-meter.ts';
 import { RequestSpans } from './tracing/request-spans.ts';
 import { EMPTY_TABLE, type RoutingTable } from './table/routing-table.ts';
-import { openJournal } from './usage/journal.ts';
+import { type Journal, openJournal } from './usage/journal.ts';
 import type { ReceiptSigner } from './usage/sign-receipts.ts';
-import { startUploads } from './usage/upload.ts';
+import { type Uploads, startUploads } from './usage/upload.ts';
 import { controlClient } from './watch/control-client.ts';
 import { openControl } from './watch/open-control.ts';
 import { controlTime } from './watch/control-time.ts';
@@ -100,6 +101,7 @@ export async function runGateway(options: GatewayRunOptions): Promise<RunningGat
   const watch = startWatch({
     ...common,
     lease: createLease(common.clock),
+    onLoadWanted: (wanted) => wiring.load.want(wanted),
     time: wiring.time,
     shares: wiring.shares,
     onChange(change) {
@@ -205,6 +207,8 @@ async function wire(options: GatewayRunOptions) {
   ];
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
+  const members = (): ReadonlyMap<string, number> => membersOf(table());
+  const load = new LoadMeter({ ...common, links: () => links.live(), waiting: admission.room, members });
   const metrics = gatewayMetrics(config.worker, () => ({
     activeRequests: active.size,
     bufferedBytes: budget.usedBytes,
@@ -214,7 +218,7 @@ async function wire(options: GatewayRunOptions) {
     usagePending: journal.pending(MAX_PENDING_SHOWN).length,
     waiting: admission.room.waiting(),
     spans: tracing?.counts(),
-    members: new Map([...table().poolIndexes].map(([pool, { members }]) => [pool, members.size])),
+    members: members(),
   }));
   const spans = tracing && new RequestSpans({ tracing, url: () => state.url, tellsNodes: config.traceNodes });
   const requests: RequestDeps = {
@@ -227,20 +231,8 @@ async function wire(options: GatewayRunOptions) {
     limiter,
     ...admission,
     used: (credential, atMs) => lastUse.note(credential, atMs),
-    journal: {
-      append(record, written) {
-        metrics.counted(record);
-        spans?.counted(record);
-        journal.append(record, written);
-      },
-      refuses: () => journal.refuses(),
-    },
+    ...records({ metrics, spans, load, journal, uploads }),
     report,
-    decided(record, operation) {
-      metrics.decided(record, operation);
-      spans?.decided(record);
-      uploads.decided(record);
-    },
     spans,
     observe: options.observe,
     draining: () => state.draining,
@@ -264,6 +256,7 @@ async function wire(options: GatewayRunOptions) {
   return {
     open,
     tracing,
+    load,
     journal,
     transport,
     time,
@@ -280,6 +273,40 @@ async function wire(options: GatewayRunOptions) {
     requests,
     readiness,
   };
+}
+
+/** What a request leaves, and who takes it. */
+function records({ metrics, spans, load, journal, uploads }: RecordTakers): Pick<RequestDeps, 'journal' | 'decided'> {
+  return {
+    journal: {
+      append(record, written) {
+        metrics.counted(record);
+        spans?.counted(record);
+        load.counted(record);
+        journal.append(record, written);
+      },
+      refuses: () => journal.refuses(),
+    },
+    decided(record, operation) {
+      metrics.decided(record, operation);
+      spans?.decided(record);
+      load.decided(record);
+      uploads.decided(record);
+    },
+  };
+}
+
+interface RecordTakers {
+  readonly metrics: GatewayMetrics;
+  readonly spans: RequestSpans | undefined;
+  readonly load: LoadMeter;
+  readonly journal: Journal;
+  readonly uploads: Uploads;
+}
+
+/** How many members each pool has. */
+function membersOf({ poolIndexes }: RoutingTable): ReadonlyMap<string, number> {
+  return new Map([...poolIndexes].map(([pool, { members }]) => [pool, members.size]));
 }
 
 function receiptSigner(
@@ -307,6 +334,7 @@ async function shutDown(
   certificates.stop();
   await watch.stop();
   wiring.shares.stop();
+  wiring.load.stop();
   wiring.lastUse.stop();
   open.closeAllConnections();
   await closed;

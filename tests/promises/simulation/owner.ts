@@ -5,6 +5,7 @@ import { createIdentity } from '@subcloud/control/identity/identity';
 import { memberHandlers } from '@subcloud/control/api/handlers/members';
 import { subcloudHandlers } from '@subcloud/control/api/handlers/subclouds';
 import type { Transaction } from '@subcloud/control/loop';
+import { createLoads } from '@subcloud/control/load/loads';
 import { subcloudRecord } from '@subcloud/control/world/subcloud-record';
 import type { SubcloudRecord } from '@subcloud/control/world/world';
 import type { Action } from '@subcloud/contract/routes/actions';
@@ -66,7 +67,8 @@ export function api({ context, loop, leases }: SimulatedControl): WriteContext {
     sealer: { anchor: () => null, broken: () => null },
   };
   const gatewayLinks = { watching: () => true, cut: () => undefined };
-  return { db, loop, leases, authority, clock, pass: context, gatewayLinks, ...rest };
+  const loads = createLoads(clock);
+  return { db, loop, leases, loads, authority, clock, pass: context, gatewayLinks, ...rest };
 }
 
 async function apply({ world, loop, context }: SimulatedControl, name: string, chance: Chance): Promise<void> {

@@ -113,6 +113,7 @@ export const ACTIONS = [
   'request.read',
   'usage.list',
   'usage.read',
+  'load.list',
   'quota.read',
   'quota.set',
   'event.list',

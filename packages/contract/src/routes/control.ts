@@ -14,6 +14,7 @@ import { eventsRoutes } from './events.ts';
 import { participationRoutes } from './participation.ts';
 import { MEMBER_ROLES, NETWORK_ROLES, peopleRoutes } from './people.ts';
 import { gatewaysRoutes } from './gateways.ts';
+import { loadRoutes } from './load.ts';
 import { signingKeysRoutes } from './signing-keys.ts';
 import { planRoutes } from './plan.ts';
 import { quotasRoutes } from './quotas.ts';
@@ -86,6 +87,7 @@ export const controlRoutes = defineRoutes({
   ...bindingsRoutes,
   ...participationRoutes,
   ...gatewaysRoutes,
+  ...loadRoutes,
   ...receiptsRoutes,
   ...signingKeysRoutes,
 

@@ -158,6 +158,7 @@ export const RIGHTS: Readonly<Record<Action, readonly Role[]>> = {
 
   'request.read': ['self', ...SEES_SUBCLOUD],
   'usage.list': ['caller'],
+  'load.list': ['caller'],
   'usage.read': SEES_OWN,
   'quota.read': SEES_OWN,
   'quota.set': ['networkAdmin'],

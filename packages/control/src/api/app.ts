@@ -37,6 +37,7 @@ import { planHandlers } from './handlers/plan.ts';
 import { enrolmentHandlers } from './handlers/enrolment.ts';
 import { explainHandlers } from './handlers/explain.ts';
 import { gatewayHandlers } from './handlers/gateways.ts';
+import { loadHandlers } from './handlers/load.ts';
 import { signingKeyHandlers } from './handlers/signing-keys.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { networkHandlers } from './handlers/network.ts';
@@ -81,12 +82,13 @@ const handlers: Handlers = {
   ...bindingHandlers,
   ...participationHandlers,
   ...gatewayHandlers,
+  ...loadHandlers,
   ...signingKeyHandlers,
 };
 
 const DEFAULT_MAX_BODY_BYTES = 65_536;
 
-export function createApi(options: {
+export interface ApiOptions {
   readonly context: Omit<ApiContext, 'openapi' | 'db' | 'loop' | 'clock' | 'clientAddress' | 'events'>;
   readonly db: Database;
   readonly loop: Loop;
@@ -98,7 +100,9 @@ export function createApi(options: {
   readonly streams: EventStreams;
   readonly adminTokenHash: string;
   readonly log: Log;
-}): Hono {
+}
+
+export function createApi(options: ApiOptions): Hono {
   const { adminTokenHash, log, metrics } = options;
   const app = new Hono();
   const openapi = openApiDocument(options.context.version);
@@ -132,63 +136,54 @@ export function createApi(options: {
           log,
         ),
     });
-    const count: MiddlewareHandler = async (c, next) => {
-      const startMs = clock.nowMs();
-      await next();
-      metrics.called(spec.action, c.res.status);
-      const { action, method, path: route } = spec;
-      const traceparent = c.req.header('traceparent');
-      options.spans?.called({
-        action,
-        method: method.toUpperCase(),
-        route,
-        status: c.res.status,
-        startMs,
-        traceparent,
-      });
-    };
-    app.on(spec.method.toUpperCase(), [spec.path.replace(/\{(\w+)\}/g, ':$1')], count, limit, async (c) => {
-      const requestId = newId('req');
-      c.header('x-request-id', requestId);
-      const who = whoCalls(spec, () =>
-        identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
-      );
-      const actor = { ...who, action: spec.action };
-      requireCredential(loop.world, actor);
-      if (spec.stream !== undefined && wantsStream(c))
-        return answerStream(c, {
-          world: loop.world,
-          streams: options.streams,
-          query: shaped(spec.query ?? z.strictObject({}), singleQuery(c), 'query'),
-          actor: () => ({
-            ...identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
-            action: spec.action,
-          }),
+    app.on(
+      spec.method.toUpperCase(),
+      [spec.path.replace(/\{(\w+)\}/g, ':$1')],
+      counted(spec, options),
+      limit,
+      async (c) => {
+        const requestId = newId('req');
+        c.header('x-request-id', requestId);
+        const who = whoCalls(spec, () =>
+          identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
+        );
+        const actor = { ...who, action: spec.action };
+        requireCredential(loop.world, actor);
+        if (spec.stream !== undefined && wantsStream(c))
+          return answerStream(c, {
+            world: loop.world,
+            streams: options.streams,
+            query: shaped(spec.query ?? z.strictObject({}), singleQuery(c), 'query'),
+            actor: () => ({
+              ...identify(loop.world, adminTokenHash, c.req.header('authorization'), clock.nowMs()),
+              action: spec.action,
+            }),
+            requestId,
+          });
+        const answer = await answerOf({
+          name,
+          actor,
           requestId,
+          clientAddress: clientAddressOf(c),
+          reason: reasonOf(c),
+          path: c.req.path,
+          input: async () => ({
+            ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
+            ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
+            ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
+          }),
+          idempotencyKey: c.req.header('idempotency-key'),
+          credential: c.req.header('authorization') ?? '',
+          preconditions: { ifMatch: c.req.header('if-match'), ifNoneMatch: c.req.header('if-none-match') },
+          statusOf: (output) => withdrawalStatus(spec.status, spec.response, output),
         });
-      const answer = await answerOf({
-        name,
-        actor,
-        requestId,
-        clientAddress: clientAddressOf(c),
-        reason: reasonOf(c),
-        path: c.req.path,
-        input: async () => ({
-          ...(spec.params === undefined ? {} : { params: shaped(spec.params, c.req.param(), 'path') }),
-          ...(spec.query === undefined ? {} : { query: shaped(spec.query, singleQuery(c), 'query') }),
-          ...(spec.body === undefined ? {} : { body: shaped(spec.body, await jsonBody(c), 'body') }),
-        }),
-        idempotencyKey: c.req.header('idempotency-key'),
-        credential: c.req.header('authorization') ?? '',
-        preconditions: { ifMatch: c.req.header('if-match'), ifNoneMatch: c.req.header('if-none-match') },
-        statusOf: (output) => withdrawalStatus(spec.status, spec.response, output),
-      });
-      // What was done is known beside the database before anybody is told of it.
-      if (isWrite(spec)) await options.mirror.caughtUp();
-      if (answer.etag !== undefined) c.header('etag', answer.etag);
-      if (answer.replayed) c.header('idempotency-replayed', 'true');
-      return c.body(answer.body, answer.status as 200, { 'content-type': 'application/json' });
-    });
+        // What was done is known beside the database before anybody is told of it.
+        if (isWrite(spec)) await options.mirror.caughtUp();
+        if (answer.etag !== undefined) c.header('etag', answer.etag);
+        if (answer.replayed) c.header('idempotency-replayed', 'true');
+        return c.body(answer.body, answer.status as 200, { 'content-type': 'application/json' });
+      },
+    );
   }
   app.route('/', accountPages({ ...context, db: options.db, loop, log, metrics, mirror: options.mirror }));
   const docs = docsPage(context.version);
@@ -290,4 +285,19 @@ function failure(c: Context, error: Error, log: Log): Response {
   c.header('x-request-id', requestId);
   if (fault.retryAfterS !== null) c.header('retry-after', String(fault.retryAfterS));
   return c.json(toEnvelope(fault), fault.status as 500);
+}
+
+/** Each call by its action and route, in metrics and in spans. */
+function counted(
+  { action, method, path: route }: RouteSpec,
+  { metrics, spans, clock }: Pick<ApiOptions, 'metrics' | 'spans' | 'clock'>,
+): MiddlewareHandler {
+  return async (c, next) => {
+    const startMs = clock.nowMs();
+    await next();
+    const { status } = c.res;
+    metrics.called(action, status);
+    const traceparent = c.req.header('traceparent');
+    spans?.called({ action, method: method.toUpperCase(), route, status, startMs, traceparent });
+  };
 }

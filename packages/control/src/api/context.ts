@@ -13,6 +13,7 @@ import type { Identity } from '../identity/identity.ts';
 import type { EventStreams } from '../events/event-streams.ts';
 import type { PassContext } from '../pass.ts';
 import type { Database } from '../store/database.ts';
+import type { Loads } from '../load/loads.ts';
 import type { Leases } from '../watch/leases.ts';
 import type { AgentFileContent } from './agent-file.ts';
 import type { GatewayRecord } from '../world/gateway-record.ts';
@@ -22,6 +23,7 @@ export interface ApiContext {
   readonly db: Pick<Database, 'selectFrom'>;
   readonly loop: Pick<WriteLoop, 'world'>;
   readonly leases: Leases;
+  readonly loads: Pick<Loads, 'now'>;
   readonly authority: Authority;
   readonly sealer: Pick<AuditSealer, 'anchor' | 'broken'>;
   readonly clock: Clock;

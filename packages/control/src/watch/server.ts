@@ -29,12 +29,14 @@ import {
   usageRequest,
 } from '@subcloud/contract/watch';
 import type { SignedDocument } from '@subcloud/contract/documents';
+import { LOAD_PATH, loadRequest } from '@subcloud/contract/load';
 import type { Clock } from '@subcloud/kit/clock';
 import { jsonLine } from '@subcloud/kit/json-lines';
 import type { Log } from '@subcloud/kit/log';
 import { HEARTBEAT_MS, HEARTBEATS_MISSED } from '@subcloud/contract/link';
 import type { PublishedTable } from '../compile/published-table.ts';
 import type { ReportSink } from '../facts/reports.ts';
+import type { Loads } from '../load/loads.ts';
 import type { Shares } from '../limits/shares.ts';
 import type { World } from '../world/world.ts';
 import { agreedVersions } from './agreed-versions.ts';
@@ -49,6 +51,7 @@ export interface WatchOptions {
   readonly table: PublishedTable;
   readonly leases: Leases;
   readonly reports: ReportSink;
+  readonly loads: Pick<Loads, 'wanted' | 'reported'>;
   readonly epoch: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -172,6 +175,12 @@ async function handle(
       await options.storeReceipts(receipts);
       return answer({});
     }
+    case `POST ${LOAD_PATH}`: {
+      const load = await body(request, loadRequest);
+      admitAs(world, peer, load.gateway);
+      options.loads.reported(load);
+      return answer({});
+    }
     default:
       throw new AppError('client.not_found');
   }
@@ -208,7 +217,8 @@ async function acknowledge(
       : {};
   if (lease) await options.leased(gateway, boot);
   requireLead(options);
-  return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs(), ...share };
+  const load = options.loads.wanted() ? ({ load: true } as const) : {};
+  return { lease, leaseMs: TABLE_LEASE_MS, nowMs: clock.nowMs(), ...share, ...load };
 }
 
 function watch(

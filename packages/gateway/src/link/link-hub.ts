@@ -47,6 +47,8 @@ export interface LinkHub {
   accept(upgraded: UpgradedSocket): void;
   /** Acts on rows that came or went: wakes hellos that wait, pushes documents, closes links of nodes that are gone. */
   tableChanged(change: TableChange): void;
+  /** Of every linked node. */
+  live(): Iterable<NodeLink>;
   states(): LinkStates;
   /** The newest that the agent declared. */
   declaration(node: string): ReportEvent | undefined;
@@ -90,6 +92,10 @@ class Hub implements LinkHub {
 
   get(node: string): NodeLink | undefined {
     return this.#links.get(node);
+  }
+
+  live(): Iterable<NodeLink> {
+    return this.#links.values();
   }
 
   get size(): number {

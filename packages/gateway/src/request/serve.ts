@@ -134,13 +134,12 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     const body = going?.scanned ?? scanned;
     let headers: Record<string, string> = { ...broken?.headers };
     keepWaiting(active, 'a node', admission.pool, startedMs);
-    const traced = deps.spans?.trying(triedIn(input, chosen, startedMs));
     const attempting = attempt({
       link,
       headers: {
         ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt),
         ...continuesHeaders(going),
-        ...traced,
+        ...deps.spans?.trying(triedIn(input, chosen, startedMs)),
       },
       body: body.pieces,
       takePlace: placeIn(deps.room, link, admission),

@@ -3,6 +3,7 @@
  * its models. It outlives a link, so that a node cannot leave its record behind by dialling anew.
  */
 import type { EngineLoad } from '@subcloud/contract/link';
+import type { NodeLoad } from '@subcloud/contract/load';
 import { Health } from './health.ts';
 import { PeakEwma } from './peak-ewma.ts';
 
@@ -60,6 +61,8 @@ export class ModelStats {
   }
 }
 
+export type NodeSummary = Omit<NodeLoad, 'node' | 'inFlight'>;
+
 export class NodeStats {
   readonly health = new Health();
   readonly #models = new Map<string, ModelStats>();
@@ -102,6 +105,26 @@ export class NodeStats {
 
   isFull(model: string, nowMs: number): boolean {
     return this.#fullUntilMs > nowMs && this.of(model).fullUntilMs > nowMs;
+  }
+
+  /** For whoever looks: the worst of its models, and its engines together. */
+  summary(nowMs: number): NodeSummary {
+    const isRecent = this.#load !== undefined && nowMs - this.#load.atMs <= REPORT_VALID_MS;
+    const loads = isRecent ? [...new Set(this.#load?.byModel.values())] : [];
+    const used = loads.flatMap(({ kvCacheUsed }) => (kvCacheUsed === null ? [] : [kvCacheUsed]));
+    const models = [...this.#models.values(), this.#others];
+    const latencies = models.flatMap((model) => [model.latency(true).at(nowMs), model.latency(false).at(nowMs)]);
+    const known = latencies.filter((ms) => ms !== null);
+    const standings = models.map((model) => this.standing(model, nowMs));
+    const returns = [this.health, ...models.map(({ health }) => health)].some((health) => health.loadFactor(nowMs) > 1);
+    const worst = standings.includes('out') ? 'ejected' : standings.includes('trial') ? 'half-open' : 'in';
+    return {
+      engineRunning: loads.length === 0 ? null : loads.reduce((sum, { running }) => sum + running, 0),
+      engineWaiting: loads.length === 0 ? null : loads.reduce((sum, { waiting }) => sum + waiting, 0),
+      kvCacheUsed: used.length === 0 ? null : Math.max(...used),
+      latencyMs: known.length === 0 ? null : Math.max(...known),
+      standing: worst === 'in' && returns ? 'slow-start' : worst,
+    };
   }
 
   standing(model: ModelStats, nowMs: number): Standing {

@@ -40,6 +40,8 @@ export interface WatchClientOptions {
   readonly random: Random;
   readonly log: Log;
   readonly lease: Lease;
+  /** Whether somebody looks at this gateway's load, with each answer of control. */
+  readonly onLoadWanted?: (wanted: boolean) => void;
   readonly time: ControlTime;
   readonly shares: Pick<ShareKeeper, 'reported' | 'granted'>;
   /** After the swap, in the same turn. */
@@ -242,6 +244,7 @@ function startAcknowledging(
     if (answer?.lease === true && typeof answer.leaseMs === 'number') lease.granted(sentAt, answer.leaseMs);
     const granted = shareInterval.safeParse({ lo: answer?.share?.lo, hi: answer?.share?.hi });
     if (granted.success) options.shares.granted({ ...granted.data, idleMs: Number(answer?.share?.idleMs ?? 0) });
+    options.onLoadWanted?.(answer?.load === true);
     if (typeof answer?.nowMs === 'number') time.heard(answer.nowMs, clock.monotonicMs());
   };
 
