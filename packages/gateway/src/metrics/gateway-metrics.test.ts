@@ -45,7 +45,7 @@ async function series(metrics: ReturnType<typeof gatewayMetrics>): Promise<strin
 }
 
 test('pools and models that come and go leave a bounded number of series, and none of their requests uncounted', async () => {
-  const metrics = gatewayMetrics(() => GAUGES);
+  const metrics = gatewayMetrics(undefined, () => GAUGES);
   const requests = 6_000;
   for (let count = 0; count < requests; count += 1) {
     metrics.decided(record(`pool-${count}`, `model-${count}`, 'answered'), 'chat');
@@ -62,7 +62,7 @@ test('pools and models that come and go leave a bounded number of series, and no
 });
 
 test('of outcomes the word is a label, and neither a status, a reason nor what was not gone on with', async () => {
-  const metrics = gatewayMetrics(() => GAUGES);
+  const metrics = gatewayMetrics(undefined, () => GAUGES);
   for (const outcome of [
     'engine 418',
     'failed: link broke',
