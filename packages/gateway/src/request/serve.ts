@@ -4,7 +4,6 @@
  * membership are asked again at every pick, on the table of that moment, and nothing is awaited between that and the
  * dispatch.
  */
-import type { OutgoingHttpHeaders } from 'node:http2';
 import type { ServerResponse } from 'node:http';
 import { AppError } from '@subcloud/contract/errors';
 import { MAX_RETRIED_BODY_BYTES } from '@subcloud/contract/inference';
@@ -20,7 +19,6 @@ import { type Pick, isBusy, pick } from '../schedule/pick.ts';
 import { pickSorted } from '../schedule/pick-sorted.ts';
 import { membersServing } from '../table/routing-table.ts';
 import { placeIn } from '../capacity/places.ts';
-import type { Try } from '../tracing/request-spans.ts';
 import type { ActiveRequest } from './active-requests.ts';
 import { type Admission, type Caller, admit } from './admit.ts';
 import { Answer } from './answer.ts';
@@ -29,17 +27,11 @@ import { answerHeaders } from './answer-headers.ts';
 import { Cancellation } from './cancellation.ts';
 import type { DecisionTrace } from './decision-trace.ts';
 import type { RequestIdentity } from './identify.ts';
-import {
-  type Continued,
-  MAX_UNABLE_NODES,
-  continuesHeaders,
-  goOn,
-  isRest,
-  keepSentText,
-} from '../continuation/midstream.ts';
+import { type Continued, MAX_UNABLE_NODES, goOn, isRest, keepSentText } from '../continuation/midstream.ts';
 import { cannotContinue, endedEngine, judgeOutcome, saysFull } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
+import { headersIn, timingOf } from './node-headers.ts';
 import type { HeldBody } from './read-body.ts';
 import { type TakenLimits, takeLimits } from './limit.ts';
 import { keepWaiting } from './patience.ts';
@@ -136,11 +128,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     keepWaiting(active, 'a node', admission.pool, startedMs);
     const attempting = attempt({
       link,
-      headers: {
-        ...nodeHeaders({ ...input, scanned: body }, admission, picked, salt),
-        ...continuesHeaders(going),
-        ...deps.spans?.trying(triedIn(input, chosen, startedMs)),
-      },
+      headers: headersIn(deps, input, chosen, { body, going, salt, startedMs }),
       body: body.pieces,
       takePlace: placeIn(deps.room, link, admission),
       response: input.response,
@@ -157,9 +145,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
         if (going !== undefined) return answer.resume(going.again);
         if (answer.sent === undefined) input.held.release();
         input.trace.firstByteMs = nowMs - input.identity.startedMs;
-        const queueMs = line.waitedMs;
-        const gatewayMs = startedMs - input.identity.startedMs - queueMs - retryMs;
-        const timing = { gatewayMs, queueMs, retryMs, nodeMs: nowMs - startedMs };
+        const timing = timingOf(input, { startedMs, nowMs, queueMs: line.waitedMs, retryMs });
         headers = answerHeaders(input.identity, admission.pool, picked.chosen.member, timing);
         headers[RECEIPT_SALT_HEADER] = salt;
         Object.assign(headers, input.taken.headers);
@@ -265,7 +251,7 @@ async function waitOrEnd(
   }
 }
 
-interface Choice {
+export interface Choice {
   /** Of what has ended: never of what is chosen. */
   readonly outcome?: undefined;
   readonly admission: Admission;
@@ -346,29 +332,6 @@ function pickFrom(
 /** An alias of the pool's revision in force, or the id itself. */
 function networkId({ aliases }: PoolRow, name: string): string {
   return aliases !== undefined && Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name;
-}
-
-function triedIn({ identity, scanned }: ServeInput, { admission, picked, model }: Choice, startedMs: number): Try {
-  const { requestId } = identity;
-  const startMs = identity.atMs + startedMs - identity.startedMs;
-  const { model: askedModel, stream } = scanned;
-  return { requestId, askedModel, stream, model, pool: admission.pool, member: picked.chosen.member, startMs };
-}
-
-/** All that a node learns of a request besides its body. */
-function nodeHeaders(input: ServeInput, admission: Admission, picked: Pick, salt: string): OutgoingHttpHeaders {
-  return {
-    ':method': 'POST',
-    ':path': input.path,
-    'content-type': 'application/json',
-    'content-length': input.scanned.byteLength,
-    ...(input.accept === undefined ? {} : { accept: input.accept }),
-    [LINK_HEADERS.pool]: picked.chosen.member.pool,
-    [LINK_HEADERS.table]: String(admission.table.version),
-    [LINK_HEADERS.model]: input.scanned.model,
-    [LINK_HEADERS.request]: input.identity.requestId,
-    [RECEIPT_SALT_HEADER]: salt,
-  };
 }
 
 function reportLock(deps: RequestDeps, input: ServeInput, admission: Admission, picked: Pick, refusal: Refusal): void {
