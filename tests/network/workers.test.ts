@@ -38,10 +38,12 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
     for (const worker of workers) await eventually('each worker serves', () => served(worker.url, apiKey), LIMIT_MS);
 
     const answers = new Set<string>();
+    /** What callers met instead of an answer since the last look. */
+    let failures: string[] = [];
     let running = true;
     const caller = async (): Promise<void> => {
       while (running) {
-        const id = await chat(url, apiKey);
+        const id = await chat(url, apiKey, (failure) => failures.push(failure));
         if (id === undefined) await pause();
         else if (answers.has(id)) throw new Error(`two answers have the request id ${id}`);
         else answers.add(id);
@@ -53,6 +55,7 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
       return eventually(`${count} more answers`, () => answers.size >= from + count, LIMIT_MS);
     };
     await more(60);
+    expect(failures).toEqual([]);
     const [pid] = workerPids(up.child.pid ?? 0, '2');
     process.kill(pid ?? 0, 'SIGKILL');
     await eventually('the worker is gone', () => !workerPids(up.child.pid ?? 0, '2').includes(pid ?? 0));
@@ -60,7 +63,9 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
     await more(CALLERS * 2);
     for (const worker of workers) await eventually('both serve again', () => served(worker.url, apiKey), LIMIT_MS);
     await eventually('the worker has joined the shared port', () => sharesPort(url, '2'), LIMIT_MS);
+    failures = [];
     await more(60);
+    expect(failures).toEqual([]);
     expect(await gatewaysOf(admin)).toEqual(workers);
 
     const { outstanding } = await admin.call('removeNode', { params: { id: await nodeId(admin) } });
@@ -229,14 +234,16 @@ function body(stream: boolean): object {
 }
 
 /** The request's id when the answer came whole. */
-async function chat(url: string, key: string): Promise<string | undefined> {
+async function chat(url: string, key: string, failed?: (why: string) => void): Promise<string | undefined> {
   try {
     const { status, requestId, text } = await fetchAlone(`${url}/v1/chat/completions`, key, body(false));
-    await text;
-    return status === 200 ? requestId : undefined;
-  } catch {
-    return undefined;
+    const answer = await text;
+    if (status === 200) return requestId;
+    failed?.(`${status} ${answer}`);
+  } catch (error) {
+    failed?.(String(error));
   }
+  return undefined;
 }
 
 function pause(): Promise<void> {
