@@ -3,6 +3,7 @@
  * worker its own to control. Real processes, real signals.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { X509Certificate, createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -105,7 +106,7 @@ test('workers of a gateway on its own enrol with a token each, let answers finis
   // The first worker is enrolled by now, and needs none.
   const child = start(...tls, '--workers', '2', '--gateway-token', await scaled.token());
   const ready = JSON.parse(await firstLine(child)) as { readonly url: string; readonly workers: readonly Worker[] };
-  expect(ready).toMatchObject({ ready: 'gateway', workers: [{ id: first?.id }, {}] });
+  expect(ready).toMatchObject({ ready: 'gateway', pin: pinOf(certificate), workers: [{ id: first?.id }, {}] });
   await using agent = await scaled.agent('node', ready);
   expect(agent.linked()).toBe(true);
   for (const { url } of [{ url: ready.url }, ...ready.workers])
@@ -139,6 +140,12 @@ test('a number of workers that cannot be is refused with the range, and so are p
     rmSync(folder, { recursive: true, force: true });
   }
 }, 120_000);
+
+/** As curl takes it for --pinnedpubkey. */
+function pinOf(certificate: string): string {
+  const key = new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' });
+  return `sha256//${createHash('sha256').update(key).digest('base64')}`;
+}
 
 interface Worker {
   readonly id: string;

@@ -16,6 +16,7 @@ import { lockFolder } from '@subcloud/kit/folder-lock';
 import { createLog } from '@subcloud/kit/log';
 import { CliError } from './cli-error.ts';
 import type { CliHost } from './cli-host.ts';
+import { pinText } from './find-network.ts';
 import type { Running } from './serve-role.ts';
 import { type RunningChild, startChild } from './up/child-process.ts';
 import { NODE_FLAGS, asEnvironment, serviceMain } from './up/core-parts.ts';
@@ -28,7 +29,7 @@ const READY_LIMIT_MS = 60_000;
 /** Beyond the time that answers get: for links, usage, and what is left of a start. */
 const STOP_MARGIN_MS = 35_000;
 
-/** Throws CliError or ConfigError. What it resolves with has the workers' ids and addresses for the ready line. */
+/** Throws CliError or ConfigError. Its ready line has the address, the key to pin over TLS, and each worker's id and own address. */
 export async function serveGateway(host: CliHost, flags: Readonly<Record<string, string | boolean>>): Promise<Running> {
   const config = loadConfig(serveGatewayOptions, { flags, env: host.env });
   const dataDir = resolve(config.dataDir);
@@ -39,7 +40,11 @@ export async function serveGateway(host: CliHost, flags: Readonly<Record<string,
     const [first] = workers.ready;
     const url = config.publicUrl ?? (config.workers === 1 ? first.url : sharedUrl(first, config.host));
     return {
-      ready: { url, workers: workers.ready.map((worker) => ({ id: worker.id, url: worker.url })) },
+      ready: {
+        url,
+        ...(first.tlsKeySha256 === null ? {} : { pin: pinText(first.tlsKeySha256) }),
+        workers: workers.ready.map((worker) => ({ id: worker.id, url: worker.url })),
+      },
       async stop() {
         await workers.stop();
         await lock.release();

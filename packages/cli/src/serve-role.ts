@@ -8,7 +8,7 @@ import { listenForStop } from './up/stop-request.ts';
 
 export interface Running {
   /** What its ready line says beside its name. */
-  readonly ready?: Readonly<Record<string, unknown>>;
+  readonly ready?: { readonly url?: string; readonly pin?: string; readonly [more: string]: unknown };
   stop(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export async function serveRole(host: CliHost, output: Output, role: Role, args:
     const isJson = own.length < args.length;
     const running = await role.run(parseFlags(role, own, help));
     output.result({ ready: role.name, ...running.ready }, (ready) =>
-      isJson ? JSON.stringify(ready) : `${role.name} is ready.`,
+      isJson ? JSON.stringify(ready) : readyText(ready),
     );
     await stop.asked();
     output.progress('Draining; Ctrl-C again stops at once.');
@@ -45,6 +45,20 @@ export async function serveRole(host: CliHost, output: Output, role: Role, args:
   } finally {
     stop.dispose();
   }
+}
+
+function readyText({
+  ready,
+  url,
+  pin,
+}: {
+  readonly ready: string;
+  readonly url?: string;
+  readonly pin?: string;
+}): string {
+  const where = url === undefined ? '' : ` at ${url}`;
+  const trust = pin === undefined ? '' : `\nIts TLS key, for \`subcloud --pin\` and \`curl -k --pinnedpubkey\`: ${pin}`;
+  return `${ready} is ready${where}.${trust}`;
 }
 
 function parseFlags(role: Role, args: readonly string[], help: string): Record<string, string | boolean> {

