@@ -54,21 +54,21 @@ describe.runIf(hasEngine)('faults of real engines', () => {
     readonly met: boolean;
   }
 
-  async function play({ at, what }: RealFault): Promise<Played> {
+  async function play({ at, what }: RealFault, round: number): Promise<Played> {
     if ('request' in what) return { reply: await ask(what.request), met: true };
-    if ('engine' in what && what.engine === 'gone') return await refused();
+    if ('engine' in what && what.engine === 'gone') return await refused(round % network.engines.length);
     return at === 'middle' ? await inTheMiddle(what) : await before(at, what);
   }
 
-  /** Only where the one that refuses is asked first, it was met. */
-  async function refused(): Promise<Played> {
-    await network.proxies.refuse(0, true);
+  /** Only where the one that refuses is asked first, it was met: which one that is, the latencies of before decide. */
+  async function refused(index: number): Promise<Played> {
+    await network.proxies.refuse(index, true);
     try {
       const reply = await ask();
       const { attempts } = await eventually('its record', () => recordOf(idOf(reply)), LIMIT_MS);
       return { reply, met: attempts.length > 1 };
     } finally {
-      await network.proxies.refuse(0, false);
+      await network.proxies.refuse(index, false);
     }
   }
 
@@ -157,7 +157,7 @@ describe.runIf(hasEngine)('faults of real engines', () => {
     async (fault) => {
       for (let round = 0; ; round += 1) {
         await network.bothServe();
-        const { reply, met } = await play(fault);
+        const { reply, met } = await play(fault, round);
         asked.push(idOf(reply));
         if ('engine' in fault.what && fault.what.engine === 'kill')
           for (const engine of network.engines) await engine.revive();

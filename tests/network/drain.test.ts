@@ -109,7 +109,8 @@ test('the answer in flight finishes, nothing new comes, and --wait says when not
   expect(ran, ran.stderr).toMatchObject({
     exitCode: 0,
     stdout: expect.stringContaining('out of service, and nothing is in flight there'),
-    stderr: expect.stringContaining('2 in flight'),
+    // It looks every half second: how many it was told of meanwhile is chance.
+    stderr: expect.stringContaining('in flight'),
   });
 }, 60_000);
 

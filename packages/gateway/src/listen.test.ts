@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { linkGatewayHello, linkTranscript } from '@subcloud/contract/link';
 import { tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import { openChain, openSignedByChain, verifyText } from '@subcloud/kit/signing';
-import { startTestGateway } from '@subcloud/testkit/test-gateway';
-import { expect, test } from 'vitest';
+import { MODEL, startTestGateway } from '@subcloud/testkit/test-gateway';
+import { describe, expect, test } from 'vitest';
 import { connectionsWithin } from './listen.ts';
 
 const OFF_LOOPBACK = { config: { host: '0.0.0.0' } };
@@ -97,3 +97,44 @@ test('connections leave files for the gateway itself, whatever the limit', () =>
   expect(connectionsWithin(16_384, 20)).toBe(10);
   expect(connectionsWithin(5, 1_024)).toBe(5);
 });
+
+describe('what is no HTTP', () => {
+  const JUNK = '{"a":1}\r\n\r\n';
+  const health = (more = ''): string => `GET /healthz HTTP/1.1\r\nhost: x\r\n${more}\r\n`;
+  const post = (path: string, more: string, body: string): string =>
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${more}\r\n${body}`;
+
+  test.each([
+    ['alone: one refusal', JUNK, ['400']],
+    ['behind an answer that keeps the connection: a refusal of its own', health() + JUNK, ['200', '400']],
+    ['behind an answer that closes it: nothing more is said', post('/admin', '', JUNK), ['404']],
+    ['behind an answer to who asked to close it: nothing more', health('connection: close\r\n') + JUNK, ['200']],
+  ])('%s', async (_, bytes, statuses) => {
+    await using t = await startTestGateway();
+    expect(await statusesOf(t.gateway.port, bytes)).toEqual(statuses);
+  });
+
+  test('in the body of a request: the answer to that request', async () => {
+    await using t = await startTestGateway();
+    const headers = `authorization: Bearer ${t.key}\r\ntransfer-encoding: chunked\r\n`;
+    expect(await statusesOf(t.gateway.port, post('/v1/chat/completions', headers, 'zz\r\n'))).toEqual(['400']);
+  });
+
+  test('behind a request that is not answered yet: nothing that could be taken for its answer', async () => {
+    await using t = await startTestGateway();
+    const body = JSON.stringify({ model: MODEL, messages: [] });
+    const headers = `authorization: Bearer ${t.key}\r\ncontent-length: ${body.length}\r\n`;
+    await t.node({ handler: () => undefined });
+    expect(await statusesOf(t.gateway.port, post('/v1/chat/completions', headers, body + JUNK))).toEqual([]);
+  });
+});
+
+/** Of all answers to these bytes, until the gateway ends the connection. */
+async function statusesOf(port: number, bytes: string): Promise<readonly (string | undefined)[]> {
+  const socket = connect(port, '127.0.0.1');
+  let said = '';
+  socket.on('data', (part) => (said += String(part))).on('error', () => undefined);
+  socket.write(bytes);
+  await new Promise((resolve) => socket.once('close', resolve));
+  return [...said.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
+}

@@ -3,7 +3,7 @@
  * makes once and keeps; behind proxies both, as front/proxied-server.ts says. Limits are set so that a slow or silent peer
  * costs a bounded time, while a stream may last.
  */
-import { type RequestListener, type Server, type ServerOptions, createServer } from 'node:http';
+import { type RequestListener, type Server, type ServerOptions, type ServerResponse, createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, type Server as NetServer, type Socket, createServer as createDoor } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -12,6 +12,7 @@ import { AppError, toEnvelope } from '@subcloud/contract/errors';
 import { LINK_MAX_HEADER_BYTES } from '@subcloud/contract/link';
 import type { Clock } from '@subcloud/kit/clock';
 import { openFileLimit } from '@subcloud/kit/open-file-limit';
+import { listenFault } from '@subcloud/kit/start-error';
 import { type TlsCertificate, tlsKeySha256 } from '@subcloud/kit/tls-certificate';
 import type { GatewayConfig } from './config.ts';
 import { createProxiedServer } from './front/proxied-server.ts';
@@ -106,7 +107,7 @@ function listening(
 ): Pick<PublicServer, 'http' | 'listen' | 'listenAlso' | 'close'> {
   const maxConnections = connectionsWithin(config.maxConnections, openFileLimit());
   outer.maxConnections = maxConnections;
-  http.on('clientError', refuseMalformed);
+  refuseMalformed(http);
   const doors: NetServer[] = [];
   return {
     http,
@@ -156,13 +157,7 @@ function listen(
   { option, reusePort }: { readonly option: string; readonly reusePort: boolean },
 ): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE';
-      const why = taken
-        ? `is taken by another program; choose another with ${option}`
-        : `cannot be used: ${error.message}`;
-      reject(new Error(`${host}:${port} ${why}`));
-    });
+    server.once('error', (error) => reject(listenFault(`${host}:${port}`, error, option)));
     server.listen({ port, host, reusePort }, () => resolve((server.address() as AddressInfo).port));
   });
 }
@@ -173,13 +168,25 @@ export function onUpgrade(server: Server, listener: UpgradeListener): void {
   server.on('upgrade', (request, socket: Duplex, head: Buffer) => listener(request, socket as Socket, head));
 }
 
-/** What is no HTTP gets an answer of the same shape as everything else, and no second chance. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-  const appError = new AppError(tooLarge ? 'client.headers_too_large' : 'client.invalid_request');
-  const body = JSON.stringify(toEnvelope(appError));
-  socket.end(
-    `HTTP/1.1 ${appError.status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
+/**
+ * What is no HTTP gets an answer of the same shape as everything else, and no second chance. Nothing is said behind an
+ * answer that closes its connection, nor before one that is still to come: a caller would take it for the answer to that.
+ */
+function refuseMalformed(http: Server): void {
+  const answers = new WeakMap<Duplex, ServerResponse>();
+  http.on('request', ({ socket }, response) => void answers.set(socket, response));
+  http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    const last = answers.get(socket);
+    // What a request's own body gets wrong is answered as that request.
+    const isOfLast = last?.req.complete === false && !last.headersSent;
+    if (last !== undefined && !last.writableEnded && !isOfLast) return void socket.destroy();
+    if (last?.writableEnded === true && !last.shouldKeepAlive) return void socket.end();
+    const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+    const appError = new AppError(tooLarge ? 'client.headers_too_large' : 'client.invalid_request');
+    const body = JSON.stringify(toEnvelope(appError));
+    socket.end(
+      `HTTP/1.1 ${appError.status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    );
+  });
 }
