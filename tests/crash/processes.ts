@@ -28,7 +28,7 @@ export async function startUp(
   let faults = '';
   child.stderr.on('data', (part: Buffer) => (faults += part.toString()));
   const line = await firstLine(child).catch(() => Promise.reject(new Error(`up did not start: ${faults}`)));
-  const pid = child.pid ?? 0;
+  const pid = pidIn(child);
   return {
     child,
     ready: JSON.parse(line) as Up['ready'],
@@ -67,12 +67,18 @@ export async function startServiceAgent(settings: Readonly<Record<string, string
   }
   await firstLine(child);
   return {
-    pid: () => child.pid ?? 0,
+    pid: () => pidIn(child),
     async [Symbol.asyncDispose]() {
       stopped = true;
       await end(child);
     },
   };
+}
+
+/** Throws where the process could not be started: a signal to 0 ends the whole group of who sends it. */
+export function pidIn({ pid }: ChildProcess): number {
+  if (pid === undefined) throw new Error('the process was not started');
+  return pid;
 }
 
 function pidOf(parent: number, what: string): number {

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClient, type Client } from '@subcloud/sdk/client';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type ScriptedEngine, startScriptedEngine } from '@subcloud/testkit/scripted-engine';
-import { type ServiceAgent, type Up, startServiceAgent, startUp } from '../crash/processes.ts';
+import { type ServiceAgent, type Up, pidIn, startServiceAgent, startUp } from '../crash/processes.ts';
 
 let folder: string;
 let up: Up;
@@ -100,7 +100,7 @@ test('a gateway that is suspended answers what waited for it, and nothing is cou
 }, 120_000);
 
 test('the whole machine that sleeps for longer than heartbeats last goes on by itself', async () => {
-  const pids = [up.pidOf('control/src/main'), up.pidOf('gateway/src/main'), up.child.pid ?? 0, agent.pid()];
+  const pids = [up.pidOf('control/src/main'), up.pidOf('gateway/src/main'), pidIn(up.child), agent.pid()];
   for (const pid of pids) process.kill(pid, 'SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, 17_000));
   for (const pid of pids) process.kill(pid, 'SIGCONT');

@@ -2,7 +2,8 @@
  * What stands between an agent and its engine, or between an agent and the gateway: TCP, cut, held and spoiled at the byte. One
  * trap is set for all proxies of a group; the first exchange that comes to its place meets it, wherever that is.
  */
-import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+import { type Server, type Socket, connect, createServer } from 'node:net';
+import { createKeptPorts, listen } from './kept-ports.ts';
 
 export interface Exchange {
   /** Which proxy of the group. */
@@ -40,7 +41,7 @@ export function createProxyGroup(): ProxyGroup {
   let met: Exchange | undefined;
   const open = new Set<Exchange>();
   const servers: Server[] = [];
-  const ports: number[] = [];
+  const ports = createKeptPorts();
 
   const onConnection = (index: number, agent: Socket, port: number): void => {
     const engine = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
@@ -90,14 +91,14 @@ export function createProxyGroup(): ProxyGroup {
         onConnection(index, agent, port()),
       );
       servers.push(server);
-      await listen(server, 0);
-      ports.push((server.address() as AddressInfo).port);
-      return { port: ports[index] ?? 0 };
+      const kept = await ports.keep();
+      await listen(server, kept);
+      return { port: kept };
     },
     async refuse(index, refusing) {
       const server = servers[index];
       if (server === undefined || server.listening !== refusing) return;
-      if (!refusing) return await listen(server, ports[index] ?? 0);
+      if (!refusing) return await listen(server, ports.kept[index] ?? 0);
       const closed = new Promise((resolve) => server.close(resolve));
       for (const { agent, engine } of [...open].filter((one) => one.index === index))
         for (const socket of [agent, engine]) socket.destroy();
@@ -114,12 +115,9 @@ export function createProxyGroup(): ProxyGroup {
     async [Symbol.asyncDispose]() {
       for (const { agent, engine } of open) for (const socket of [agent, engine]) socket.destroy();
       await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+      await ports[Symbol.asyncDispose]();
     },
   };
-}
-
-async function listen(server: Server, port: number): Promise<void> {
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
 }
 
 function pass({ agent, through }: Exchange, piece: Buffer): void {

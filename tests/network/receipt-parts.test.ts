@@ -17,13 +17,17 @@ let network: TestNetwork;
 let nodes: readonly TestNode[];
 let key: string;
 let fingerprint: string;
+/** What the caller of the last request has of its answer, and who waits for more of it. */
+let heard = '';
+const waiting = new Set<() => void>();
 const api = createServer((asked, response) => {
   const parts: Buffer[] = [];
   asked.on('data', (part: Buffer) => parts.push(part));
   asked.on('end', () => {
     response.writeHead(asked.url?.endsWith('/none') === true ? 404 : 200, { 'content-type': 'text/plain' });
     response.write('found ');
-    if (asked.url?.includes('break') === true) return void setTimeout(() => response.destroy(), 20);
+    if (asked.url?.includes('break') === true)
+      return void atCaller((heard) => heard.includes('found ')).then(() => response.destroy());
     response.end(Buffer.concat(parts));
   });
 });
@@ -76,7 +80,8 @@ function knowsByHeart(breaksAfter: number): EngineBehaviour {
         response.write(
           `data: ${JSON.stringify({ id: 'x', choices: [{ index: 0, finish_reason: null, ...choice }] })}\n\n`,
         );
-      if (asked === 1) return void setTimeout(() => response.destroy(), 50);
+      if (asked === 1)
+        return void atCaller((heard) => saidIn(heard).length >= breaksAfter).then(() => response.destroy());
       response.write('data: {"id":"x","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n');
       response.end('data: [DONE]\n\n');
     },
@@ -91,9 +96,29 @@ interface Asked {
   readonly answer: Buffer;
 }
 
+/** So that what breaks off does so behind what the caller has, however slow the way there is. */
+function atCaller(isThere: (heard: string) => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!isThere(heard)) return;
+      waiting.delete(look);
+      resolve();
+    };
+    waiting.add(look);
+    look();
+  });
+}
+
+/** The characters of a streamed answer. */
+function saidIn(stream: string): readonly string[] {
+  const contents = stream.matchAll(/"content":("(?:[^"\\]|\\.)*")/g);
+  return [...contents].flatMap(([, text = '""']) => Array.from(JSON.parse(text) as string));
+}
+
 /** `leaveAfter`: the caller goes when so many bytes have come. */
 function ask(path: string, method: string, body: string, leaveAfter = Infinity): Promise<Asked> {
   const { hostname, port } = new URL(network.url);
+  heard = '';
   return new Promise((resolve, reject) => {
     const headers = {
       authorization: `Bearer ${key}`,
@@ -104,6 +129,8 @@ function ask(path: string, method: string, body: string, leaveAfter = Infinity):
       let bytes = 0;
       response.on('data', (part: Buffer) => {
         parts.push(part);
+        heard += part.toString('latin1');
+        for (const look of waiting) look();
         if ((bytes += part.byteLength) > leaveAfter) response.destroy();
       });
       response.on('error', () => {});

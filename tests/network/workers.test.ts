@@ -17,7 +17,7 @@ import { eventually } from '@subcloud/testkit/eventually';
 import { startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { firstLine, startServiceAgent, startUp } from '../crash/processes.ts';
+import { firstLine, pidIn, startServiceAgent, startUp } from '../crash/processes.ts';
 import { startScaledOut } from './scaled-out.ts';
 
 const CLI = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
@@ -26,6 +26,7 @@ const LIMIT_MS = 90_000;
 
 test('two workers answer on one port; kill -9 of one loses and doubles nothing, and a removed node is served by neither', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'subcloud-workers-'));
+  let running = true;
   try {
     await using up = await startUp(join(folder, 'network'), ['--workers', '2']);
     await using engine = await startScriptedEngine({ models: ['test-model'] });
@@ -41,7 +42,6 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
     const answers = new Set<string>();
     /** What callers met instead of an answer since the last look. */
     let failures: string[] = [];
-    let running = true;
     const caller = async (): Promise<void> => {
       while (running) {
         const id = await chat(url, apiKey, (failure) => failures.push(failure));
@@ -57,9 +57,10 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
     };
     await more(60);
     expect(failures).toEqual([]);
-    const [pid] = workerPids(up.child.pid ?? 0, '2');
-    process.kill(pid ?? 0, 'SIGKILL');
-    await eventually('the worker is gone', () => !workerPids(up.child.pid ?? 0, '2').includes(pid ?? 0));
+    const [pid] = workerPids(pidIn(up.child), '2');
+    if (pid === undefined) throw new Error('there is no second worker');
+    process.kill(pid, 'SIGKILL');
+    await eventually('the worker is gone', () => !workerPids(pidIn(up.child), '2').includes(pid));
     // The other one serves on.
     await more(CALLERS * 2);
     for (const worker of workers) await eventually('both serve again', () => served(worker.url, apiKey), LIMIT_MS);
@@ -81,6 +82,7 @@ test('two workers answer on one port; kill -9 of one loses and doubles nothing, 
     );
     await admin.close();
   } finally {
+    running = false;
     rmSync(folder, { recursive: true, force: true });
   }
 }, 240_000);

@@ -8,14 +8,14 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@subcloud/sdk/client';
 import { eventually } from '@subcloud/testkit/eventually';
 import type { ScriptedEngine } from '@subcloud/testkit/scripted-engine';
-import { type ServiceAgent, type Up, startServiceAgent, startUp } from '../crash/processes.ts';
+import { type ServiceAgent, type Up, pidIn, startServiceAgent, startUp } from '../crash/processes.ts';
 import { MODELS, VISITOR_MODEL, startSoakApi, startSoakEngine } from './engine.ts';
 import type { Credentials } from './requests.ts';
 import { type InUse, inUse, probed } from './sampling.ts';
 
 /** The agent that leaks on purpose: who does not find it would find nothing. */
 export const PLANTED = 'planted agent';
-const PLANT = 'agent=heap:1024,timer:100,socket:100';
+const PLANT = 'agent=heap:2048,timer:100,socket:100';
 const PARTS = ['supervisor', 'control', 'gateway', 'agent one', 'agent two', PLANTED] as const;
 export type PartName = (typeof PARTS)[number];
 
@@ -108,7 +108,7 @@ export async function startSoakNetwork(plant = ''): Promise<SoakNetwork> {
 
 function pidsOf(up: Up, agents: readonly ServiceAgent[]): ReadonlyMap<PartName, number> {
   const pids = [
-    up.child.pid ?? 0,
+    pidIn(up.child),
     up.pidOf('control/src/main'),
     up.pidOf('gateway/src/main'),
     ...agents.map((one) => one.pid()),
