@@ -55,12 +55,12 @@ function faultsOfPart(
   return [];
 }
 
-/** Whether the text of a streamed answer is that of its parts, one after the other. */
+/** Whether the text of a streamed answer is that of its parts, one after the other. Of one that broke off, nobody says how much of it arrived. */
 export function checkParts(
-  { parts }: RoutingHalf,
+  { parts, broken }: RoutingHalf,
   kept: { readonly salt: string; readonly answer?: Uint8Array | undefined } | undefined,
 ): ContentCheck {
-  if (parts === undefined || kept?.answer === undefined) return 'not checked';
+  if (parts === undefined || broken === true || kept?.answer === undefined) return 'not checked';
   const text = Buffer.from(streamedText(Buffer.from(kept.answer).toString('utf8')));
   let at = 0;
   for (const part of parts) {

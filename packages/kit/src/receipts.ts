@@ -87,7 +87,9 @@ export function verifyReceipt(receipt: Receipt, fingerprint: string, kept?: Kept
   if (served !== null) {
     if (served.half.tableVersion !== routing.tableVersion) faults.push('the halves name different table versions');
     if (served.node !== routing.node) faults.push('another node signed than the gateway says it picked');
-    if (served.half.broken === true && routing.broken !== true)
+    // Of an API's answer alone the gateway relays the node's own end. A stream of events has its end mark, or the gateway
+    // ends it once the engine has said that it is finished; a body, its length: what the node's stream did then is nothing.
+    if (isOfApi(routing) && served.half.broken === true && routing.broken !== true)
       faults.push('the node broke off an answer that ended well');
   }
   faults.push(...faultsOfParts(routing, earlier, served));

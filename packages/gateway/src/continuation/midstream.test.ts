@@ -194,6 +194,43 @@ test('a node that hangs in the middle is left after the time that the pool says,
   });
 });
 
+test('a stream that was finished but for its end needs no node for it: it ends well where no retry is left', async () => {
+  await using t = await startTestGateway();
+  await t.publish([poolRow('global', { routing: { midstream: 'continue', retries: 0 } })]);
+  const node = await t.node({
+    handler(stream) {
+      stream.respond({ ':status': 200, 'content-type': 'text/event-stream' });
+      stream.write(event({ id: 'x', choices: [{ index: 0, delta: { content: FULL }, finish_reason: null }] }));
+      const last = event({ id: 'x', choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
+      stream.write(last, () => setImmediate(() => stream.destroy(new Error('broken'))));
+    },
+  });
+  const reply = await t.call({ body: ASK });
+  expect([reply.broken, codes(reply), said(reply)]).toEqual([false, [], FULL]);
+  expect(reply.text.endsWith('data: [DONE]\n\n')).toBe(true);
+  expect(node.requests).toHaveLength(1);
+});
+
+test('a conversation of a megabyte goes on after a stall, however many sweeps come while it is prepared', async () => {
+  using clock = controllableClock();
+  await using t = await startTestGateway({ clock });
+  await t.publish([poolRow('global', { routing: { midstream: 'continue', stallTimeoutMs: 5_000 } })]);
+  const { handler } = begins();
+  await t.node({ handler });
+  await t.node({ handler });
+  const large = { role: 'user', content: 'x'.repeat(3_000_000) };
+  const answer = await t.open({ body: { ...ASK, messages: [large] } }).answer;
+  await once(answer, 'readable');
+  const reply = readReply(answer);
+  clock.advance(6_000);
+  for (let sweeps = 0; sweeps < 4; sweeps += 1) {
+    clock.advance(600);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { broken, ...rest } = await reply;
+  expect([broken, codes({ broken, ...rest }), said({ broken, ...rest })]).toEqual([false, [], FULL]);
+});
+
 test('a link that dies without a word after the first byte: another node goes on once its heartbeats are missed', async () => {
   using clock = controllableClock();
   await using t = await startTestGateway({ clock });

@@ -30,17 +30,23 @@ export function keepSentText(
   return path === COMPLETIONS_PATH ? new SentText('text', budget, parts) : undefined;
 }
 
-/** What another node is sent. Undefined: the answer is whole now, and has its end. `refused`: it ends broken, and why. */
+/** A stream that broke after its engine had said that it is finished lacks its end alone, and needs no node for it. */
+export function endIfFinished(answer: Answer): boolean {
+  if (answer.sent?.finished !== true) return false;
+  answer.end(undefined);
+  return true;
+}
+
+/**
+ * What another node is sent, of an answer that is not finished. Undefined: it is whole now, and has its end. `refused`: it
+ * ends broken, and why.
+ */
 export async function goOn(
   answer: Answer,
   sent: SentText,
   scanned: ScannedBody,
   path: string,
 ): Promise<Exclude<ContinuedBody, { kind: 'length reached' }> | undefined> {
-  if (sent.finished) {
-    answer.end(undefined);
-    return undefined;
-  }
   const next = await continuedBody(scanned, path === CHAT_PATH, sent);
   if (next.kind !== 'length reached') return next;
   answer.end('length');

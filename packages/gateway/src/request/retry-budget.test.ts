@@ -1,3 +1,4 @@
+import { eventually } from '@subcloud/testkit/eventually';
 import { MODEL, type TestGateway, sendJson, startTestGateway } from '@subcloud/testkit/test-gateway';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -26,6 +27,24 @@ test('further tries are a fifth of the requests and ten a second at most, whatev
   );
 });
 
+test('times that are told late, in whatever order, earn no more than the time that has passed', () => {
+  const time = fc.integer({ min: 0, max: 60_000 });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(time, time), { minLength: 1, maxLength: 1_000 }), (told) => {
+      const budget = new RetryBudget();
+      let retries = 0;
+      for (const [sentMs, takenMs] of told) {
+        budget.sent('lab', sentMs);
+        while (budget.take('lab', takenMs)) retries += 1;
+      }
+      const times = told.flat();
+      const passedMs = Math.max(...times) - Math.min(...times);
+      expect(retries).toBeLessThanOrEqual(100 + 0.2 * told.length + passedMs / 100 + 1);
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test('one pool has nothing of what another has not used', () => {
   const budget = new RetryBudget();
   load(budget, Array<number>(1_000).fill(0));
@@ -39,7 +58,8 @@ async function failing(t: TestGateway, requests: number): Promise<{ tries: numbe
     await t.node({
       handler(stream) {
         tries += 1;
-        sendJson(stream, 500, { error: { message: 'no' } });
+        // Tries take time, in which others are begun.
+        setTimeout(() => sendJson(stream, 500, { error: { message: 'no' } }), 20);
       },
     });
   const startedMs = performance.now();
@@ -52,8 +72,21 @@ async function failing(t: TestGateway, requests: number): Promise<{ tries: numbe
 test('where all of a pool fails its requests are not tried twice each, and the decision says why', async () => {
   await using t = await startTestGateway();
   const { tries, tookMs } = await failing(t, 400);
+  // However long it takes: what the clock has earned meanwhile is in the bound.
   expect(tries).toBeLessThanOrEqual(400 + 100 + 80 + tookMs / 100 + 1);
   expect(tries).toBeGreaterThanOrEqual(500);
   const last = t.control.decisions.flatMap(({ attempts }) => attempts.map(({ outcome }) => outcome));
   expect(last.some((outcome) => outcome.includes('retries of the pool are spent'))).toBe(true);
+}, 60_000);
+
+test('where nobody else could answer there was no further try to refuse', async () => {
+  await using t = await startTestGateway();
+  await t.node({ handler: (stream) => sendJson(stream, 500, { error: { message: 'no' } }) });
+  for (let left = 300; left > 0; left -= 50) await Promise.all(Array.from({ length: 50 }, () => t.call()));
+  const told = await eventually('all decisions', () =>
+    t.control.decisions.length >= 300 ? t.control.decisions : undefined,
+  );
+  const words = told.flatMap(({ attempts }) => attempts.map(({ outcome }) => outcome));
+  expect(words.length).toBeGreaterThan(200);
+  expect(words.filter((word) => word.includes('spent'))).toEqual([]);
 }, 60_000);

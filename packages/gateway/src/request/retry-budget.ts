@@ -2,7 +2,7 @@
  * How many further tries the requests of one pool may have together: a fifth of its requests, and ten a second besides.
  * Where most of a pool fails, each request tried three times would be three times the load on what is left of it.
  *
- * Source: Twitter Finagle, RetryBudget (a share of 20 %, ten a second, over ten seconds), as in Linkerd. Pure: time is told.
+ * Source: Twitter Finagle, RetryBudget (a share of 20 %, ten a second, over ten seconds), as in Linkerd. Pure: time is told, in any order.
  */
 const SHARE = 0.2;
 const PER_SECOND = 10;
@@ -42,7 +42,8 @@ export class RetryBudget {
     const passedMs = Math.max(0, nowMs - known.atMs);
     known.earned *= Math.exp(-passedMs / KEPT_MS);
     known.spare = Math.min(MOST_SPARE, known.spare + (passedMs * PER_SECOND) / 1_000);
-    known.atMs = nowMs;
+    // Whoever tells an earlier time must not have the span counted twice.
+    known.atMs = Math.max(known.atMs, nowMs);
     return known;
   }
 

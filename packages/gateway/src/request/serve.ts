@@ -27,7 +27,14 @@ import { answerHeaders } from './answer-headers.ts';
 import { Cancellation } from './cancellation.ts';
 import type { DecisionTrace } from './decision-trace.ts';
 import type { RequestIdentity } from './identify.ts';
-import { type Continued, MAX_UNABLE_NODES, goOn, isRest, keepSentText } from '../continuation/midstream.ts';
+import {
+  type Continued,
+  MAX_UNABLE_NODES,
+  endIfFinished,
+  goOn,
+  isRest,
+  keepSentText,
+} from '../continuation/midstream.ts';
 import { cannotContinue, endedEngine, judgeOutcome, saysFull } from './judge-outcome.ts';
 import { isRace } from './node-verdict.ts';
 import { noEligibleNode } from './no-eligible-node.ts';
@@ -105,14 +112,16 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
   let ended = 0;
   let retryMs = 0;
   let unable = 0;
+  let next: NextTry = 'first';
   active.waitsFor = 'a node';
   for (;;) {
-    const found = chooseOrEnd(deps, input, { line, tried, broken });
+    const found = chooseOrEnd(deps, input, { line, tried, broken, next });
     const waits = found !== undefined && 'className' in found;
-    const chosen = waits ? await waitOrEnd(deps, input, found, { line, tried, broken }) : found;
+    const chosen = waits ? await waitOrEnd(deps, input, found, { line, tried, broken, next }) : found;
     if (chosen === LOOK_AGAIN) continue;
     if (chosen === undefined) break;
     if (chosen.outcome !== undefined) return chosen;
+    next = 'free';
     const { admission, picked, model } = chosen;
     const { node } = picked.chosen.member;
     if (model !== scanned.model) scanned = withModel(input.scanned, model);
@@ -155,16 +164,14 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     leaveLine(line);
     const outcome = await attempting;
     active.dispatched = undefined;
-    if (tried.length === 0) deps.retries.sent(admission.pool.name, startedMs);
-    retryMs += deps.clock.monotonicMs() - startedMs;
-    tries.ended(
-      answer.sent?.diverged === true
-        ? 'unjudged'
-        : judgeOutcome(outcome, link, !path.endsWith(GENERATING) || answer.saidSomething),
-      deps.clock.monotonicMs(),
-    );
+    // Whoever was waited for until now is not what comes next: a try that was cut as it stalled leaves its deadline passed.
+    const endedMs = deps.clock.monotonicMs();
+    keepWaiting(active, 'a node', admission.pool, endedMs);
+    retryMs += endedMs - startedMs;
+    const isServed = !path.endsWith(GENERATING) || answer.saidSomething;
+    tries.ended(answer.sent?.diverged === true ? 'unjudged' : judgeOutcome(outcome, link, isServed), endedMs);
     const { version } = admission.table;
-    input.trace.attempted(picked, version, startedMs, deps.clock.monotonicMs(), wordOf(outcome, version));
+    input.trace.attempted(picked, version, startedMs, endedMs, wordOf(outcome, version));
     if (going !== undefined) input.trace.continued(answer.sent?.bytesBefore ?? 0);
     const request = receivedBody(input.scanned.source.bytes, body.pieces, salt);
     if (outcome.kind === 'refused') {
@@ -178,6 +185,7 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     } else if (outcome.kind !== 'failed') {
       const served = { admission, picked, model, answer, outcome, headers, continuedFrom, request };
       if (outcome.kind !== 'interrupted' || outcome.why === 'withdrawn' || answer.sent === undefined) return served;
+      if (endIfFinished(answer)) return { ...served, outcome: { kind: 'answered' } };
       broken = served;
     }
     // Another gateway's requests are there: whoever may wait asks it again, and has not failed.
@@ -191,18 +199,15 @@ async function serveInLine(deps: RequestDeps, input: ServeInput, line: Line): Pr
     if (endedEngine(outcome)) ended += 1;
     if (ended >= MAX_ENDED_ENGINES) return endOrThrow(broken, new AppError('upstream.suspect_request'));
     if (!mayRetry || tried.length - unable > (admission.pool.routing?.retries ?? MAX_RETRIES)) break;
-    if (!deps.retries.take(admission.pool.name, deps.clock.monotonicMs())) {
-      input.trace.retriesSpent();
-      break;
-    }
+    next = 'further';
     if (outcome.kind !== 'interrupted' || broken === undefined || answer.sent === undefined) continue;
-    const next = await goOn(answer, answer.sent, scanned, path);
-    if (next === undefined) return { ...broken, outcome: { kind: 'answered' } };
-    if (next.kind === 'refused') {
-      input.trace.notContinued(next.reason);
+    const rest = await goOn(answer, answer.sent, scanned, path);
+    if (rest === undefined) return { ...broken, outcome: { kind: 'answered' } };
+    if (rest.kind === 'refused') {
+      input.trace.notContinued(rest.reason);
       return broken;
     }
-    continued = next;
+    continued = rest;
     continuedFrom.push(node);
   }
   if (broken !== undefined) return broken;
@@ -216,22 +221,22 @@ function endOrThrow(broken: Served | undefined, reason: AppError): Served {
   return { ...broken, outcome: { kind: 'aborted', reason } };
 }
 
+/** What a try is to the pool's budget: `free` where a node has said that it has no place, or cannot go on. */
+type NextTry = 'first' | 'further' | 'free';
+
 interface Standing {
   readonly line: Line;
   readonly tried: readonly string[];
   readonly broken: Served | undefined;
+  readonly next: NextTry;
 }
 
 /** What is dispatched is chosen in the same turn: nothing here waits. */
-function chooseOrEnd(
-  deps: RequestDeps,
-  input: ServeInput,
-  { line, tried, broken }: Standing,
-): Choice | Busy | Served | undefined {
+function chooseOrEnd(deps: RequestDeps, input: ServeInput, standing: Standing): Choice | Busy | Served | undefined {
   try {
-    return choose(deps, input, tried, line);
+    return choose(deps, input, standing);
   } catch (error) {
-    return endOrThrow(broken, AppError.from(error));
+    return endOrThrow(standing.broken, AppError.from(error));
   }
 }
 
@@ -259,12 +264,11 @@ export interface Choice {
   readonly model: string;
 }
 
-/** Undefined where every node that may serve has failed already. */
+/** Undefined where every node that may serve has failed already, or the pool has no further try left. */
 function choose(
   deps: RequestDeps,
   input: ServeInput,
-  tried: readonly string[],
-  { visit }: Line,
+  { line: { visit }, tried, next }: Standing,
 ): Choice | Busy | undefined {
   const { present, clock } = deps;
   const admission = admit(present, input.caller);
@@ -304,6 +308,11 @@ function choose(
     throw noEligibleNode(table, pool, credential, model, view);
   }
   takeLimits(deps, input, admission);
+  if (next === 'first') deps.retries.sent(pool.name, clock.monotonicMs());
+  else if (next === 'further' && !deps.retries.take(pool.name, clock.monotonicMs())) {
+    input.trace.retriesSpent();
+    return undefined;
+  }
   input.trace.overLimit = input.taken.ticket?.over ?? [];
   deps.observe?.onDispatch?.({
     requestId: input.identity.requestId,
