@@ -117,6 +117,33 @@ test('whatever was withdrawn after a backup is withdrawn again by the restore, o
   expect([...again].sort()).toEqual(DONE_AGAIN);
 }, 120_000);
 
+test('a drain that was in force at the time of the backup and is said again since is in force, as it was, and no loose end', async () => {
+  await using network = await startTestNetwork();
+  const { id } = await network.node({ name: 'one' });
+  const drain = (reason: string) => network.admin.call('drainNode', { params: { id }, body: { reason } });
+  await drain('the disk');
+  const file = join(folder, 'drained.backup.gz');
+  const { databaseUrl, dataDir } = network;
+  await writeBackup({ databaseUrl, dataDir, out: createWriteStream(file), nowMs: Date.now() });
+  await drain('said again');
+  await using database = await testDatabase();
+  const { undone, withdrawn } = await restoreBackup({
+    file,
+    databaseUrl: database.connectionString,
+    dataDir: join(folder, 'restored-drained'),
+    mirror: mirrorIn(dataDir),
+    nowMs: Date.now(),
+  });
+  expect([undone.map(({ entry }) => entry.action), withdrawn.map(({ entry }) => entry.action)]).toEqual([
+    [],
+    ['node.drain'],
+  ]);
+  const select = 'select drained_at, drained_by, drain_reason from nodes';
+  const rowsOf = (url: string) => withClient(url, async (client) => (await client.query(select)).rows);
+  expect(await rowsOf(database.connectionString)).toEqual(await rowsOf(databaseUrl));
+  expect(await rowsOf(databaseUrl)).toMatchObject([{ drain_reason: 'the disk' }]);
+}, 60_000);
+
 const DONE_AGAIN = [
   'account.disable',
   'attester.revoke',

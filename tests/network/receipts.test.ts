@@ -9,6 +9,7 @@ import { generateSigningKey, importSigningKey, signDocument, signText } from '@s
 import { silentLog } from '@subcloud/kit/log';
 import { treeRoot } from '@subcloud/kit/receipt-tree';
 import { receiptFrom, verifyReceipt } from '@subcloud/kit/receipts';
+import { withClient } from '@subcloud/kit/postgres/with-client';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type TestNetwork, type TestNode, startTestNetwork } from '@subcloud/testkit/test-network';
 import fc from 'fast-check';
@@ -68,6 +69,19 @@ const whole = (id: string): Promise<Receipt> =>
     const receipt = await network.client(key).call('getReceipt', { params: { id } });
     return receipt.serving === null ? undefined : receipt;
   });
+
+test('of two gateways that say they led a request, the first has the receipt, and keeps it', async () => {
+  const { id } = await ask('global', { model: 'test-model' });
+  const mine = await whole(id);
+  await withClient(network.databaseUrl, async (client) => {
+    const other = `insert into receipt_halves (request_id, side, at, principal, node_id, pool, batch, index, leaf, path)
+      select request_id, side, at, 'user:other', 'nod_other', 'lab', batch, index, leaf, path
+      from receipt_halves where request_id = $1 and side = 'routing'`;
+    await expect(client.query(other, [id])).rejects.toMatchObject({ constraint: 'receipt_halves_routing' });
+    expect((await client.query(`${other} on conflict do nothing`, [id])).rowCount).toBe(0);
+  });
+  expect(await whole(id)).toEqual(mine);
+});
 
 test.each([
   ['a whole answer', 'global', { model: 'test-model' }],

@@ -68,6 +68,18 @@ describe('two gateways on machines of their own', () => {
     const { stdout, exitCode } = await here('join-token', 'create');
     expect(exitCode).toBe(0);
     expect(urls).toContain(/--join (\S+) --token scj_/.exec(stdout)?.[1]);
+
+    // Who may not list gateways gets the token all the same: it is shown once.
+    await network.admin.call('createPrincipal', { body: { id: 'user:operator' } });
+    const { key } = await network.admin.call('createKey', { body: { principal: 'user:operator' } });
+    const env = { SUBCLOUD_DATA: join(network.folder, 'control'), SUBCLOUD_TOKEN: key };
+    const operator = commandLineOf(env, network.clock);
+    expect((await operator('gateway', 'list')).exitCode).toBe(1);
+    expect(await operator('join-token', 'create')).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('--join https://GATEWAY:7700 --token scj_') as string,
+    });
+    expect(await operator.json('join-token', 'create')).toMatchObject({ operator: 'user:operator' });
   }, 60_000);
 
   test('control restarts inside the lease and no caller notices', async () => {

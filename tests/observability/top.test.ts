@@ -45,7 +45,8 @@ test('each sees the sums of the pools that it may explain, and the nodes that ar
   await network.serving('global', shared);
   await network.serving('mine', shared);
   const admin = () => network.admin.call('getLoad', {});
-  expect((await admin()).windowMs).toBe(0);
+  const silent = { inFlight: null, standing: null };
+  expect(await admin()).toMatchObject({ windowMs: 0, nodes: [silent, silent], nodesLeftOut: 0 });
   const seen = await eventually('both pools carried something', async () => {
     expect(await chat(network, 'served')).toBe(200);
     expect(await chat(network, 'nobody-has-this')).toBe(404);
@@ -77,6 +78,10 @@ test('each sees the sums of the pools that it may explain, and the nodes that ar
   const operator = await network.client(operatorKey).call('getLoad', {});
   expect(operator).toMatchObject({ pools: [], nodes: [{ id: shared.id }], gateways: null });
   expect(await network.client(strangerKey).call('getLoad', {})).toMatchObject({ pools: [], nodes: [], gateways: null });
+  expect([seen.nodesLeftOut, owner.nodesLeftOut, operator.nodesLeftOut]).toEqual([0, 0, 0]);
+
+  await network.admin.call('drainNode', { params: { id: shared.id }, body: {} });
+  expect((await admin()).nodes.find(({ id }) => id === shared.id)).toMatchObject({ standing: 'draining' });
 });
 
 function adminToken({ dataDir }: TestNetwork): string {

@@ -19,8 +19,9 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
             ...(operator === undefined ? {} : { operator }),
           };
           const made = await client.call('createJoinToken', { body });
+          // The token is there, and shown this once: nothing that is asked for beside it may keep it back.
           const agentSha256 = output.isJson ? null : await agentHash(client);
-          const reached = await reachedAt(client);
+          const reached = output.isJson ? AT_A_GATEWAY : await reachedAt(client);
           output.result(made, () =>
             [
               fields([
@@ -40,12 +41,22 @@ export function addJoinTokenCreate(parent: Command, cli: Cli): void {
     );
 }
 
+type Reached = Pick<JoinLines, 'url' | 'tlsKeySha256'>;
+
+/** Whoever reads it has to put the address in. */
+const AT_A_GATEWAY: Reached = { url: 'https://GATEWAY:7700', tlsKeySha256: undefined };
+
 /** Where the machine that joins finds the network: control's own socket is no address for it, that of a gateway is. */
-async function reachedAt(client: Client): Promise<Pick<JoinLines, 'url' | 'tlsKeySha256'>> {
+async function reachedAt(client: Client): Promise<Reached> {
   if (client.url !== CONTROL_BY_SOCKET) return { url: client.url, tlsKeySha256: client.trustedKeySha256 ?? null };
-  const { items } = await client.call('listGateways', { query: {} });
-  const urls = items.flatMap(({ url, watching }) => (url !== null && watching ? [url] : []));
-  return { url: urls[0] ?? 'https://GATEWAY:7700', tlsKeySha256: undefined };
+  try {
+    const { items } = await client.call('listGateways', { query: {} });
+    const urls = items.flatMap(({ url, watching }) => (url !== null && watching ? [url] : []));
+    return { ...AT_A_GATEWAY, ...(urls[0] === undefined ? {} : { url: urls[0] }) };
+  } catch {
+    // Who operates nodes need not be one who may list gateways.
+    return AT_A_GATEWAY;
+  }
 }
 
 /** Null where the network hands out no file, which is no reason not to show the token. */

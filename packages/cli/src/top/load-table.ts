@@ -37,7 +37,7 @@ export function loadHead(load: Load, sort: SortKey): string {
   return [
     windowMs === 0 ? 'waiting for gateways to report' : `last ${Math.max(1, Math.round(windowMs / 1_000))} s`,
     ...(gateways === null ? [] : [`${gateways.reporting} of ${gateways.leased} gateways`]),
-    ...(nodesLeftOut === 0 ? [] : [`${nodesLeftOut} idle nodes not reported`]),
+    ...(nodesLeftOut === 0 ? [] : [`${nodesLeftOut} less busy nodes left out`]),
     `by ${sort}`,
   ].join(' · ');
 }
@@ -120,8 +120,8 @@ const POOL_ORDER: Order<Pool> = {
 };
 const NODE_ORDER: Order<Node> = {
   name: ({ name }) => name,
-  requests: ({ inFlight }) => inFlight,
-  inflight: ({ inFlight }) => inFlight,
+  requests: ({ inFlight }) => inFlight ?? -1,
+  inflight: ({ inFlight }) => inFlight ?? -1,
   latency: ({ latencyMs }) => latencyMs ?? 0,
   failed: ({ standing }) => ['in', 'slow-start', 'half-open', 'draining', 'ejected'].indexOf(standing ?? 'in'),
   queue: ({ engineWaiting }) => engineWaiting ?? 0,

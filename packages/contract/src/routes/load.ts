@@ -27,12 +27,13 @@ export const nodeLoadShape = z.strictObject({
   id: z.string(),
   name: z.string(),
   online: z.boolean(),
-  inFlight: z.int(),
+  /** Null: no gateway said anything of it. */
+  inFlight: z.int().nullable(),
   engineRunning: z.int().nullable(),
   engineWaiting: z.int().nullable(),
   kvCacheUsed: z.number().nullable(),
   latencyMs: z.number().nullable(),
-  /** The worst that a gateway has of it; null: no gateway said anything of it. */
+  /** `draining` where its operator drains it, else the worst that a gateway has of it; null: no gateway said anything of it. */
   standing: z.enum(NODE_STANDINGS).nullable(),
 });
 
@@ -51,7 +52,7 @@ export const loadRoutes = defineRoutes({
       windowMs: z.number(),
       pools: z.array(poolLoadShape),
       nodes: z.array(nodeLoadShape),
-      /** Nodes that no gateway had room to report. */
+      /** Of the nodes that the caller may read, those that `nodes` has no room for: the least busy. */
       nodesLeftOut: z.int(),
     }),
     errors: [],

@@ -23,7 +23,7 @@ export interface ApiContext {
   readonly db: Pick<Database, 'selectFrom'>;
   readonly loop: Pick<WriteLoop, 'world'>;
   readonly leases: Leases;
-  readonly loads: Pick<Loads, 'now'>;
+  readonly loads: Pick<Loads, 'now' | 'look'>;
   readonly authority: Authority;
   readonly sealer: Pick<AuditSealer, 'anchor' | 'broken'>;
   readonly clock: Clock;

@@ -43,8 +43,10 @@ const ENDINGS: Readonly<Partial<Record<Action, readonly string[]>>> = {
   'attester.revoke': ['update attesters set revoked_at = $2 where name = $1 and revoked_at is null'],
   'node.remove': ['update nodes set removed_at = $2 where id = $1 and removed_at is null'],
   'node.drain': [
-    `update nodes set drained_at = $2, drained_by = 'restore', drain_reason = $4::jsonb ->> 'reason'
-     where id = $1 and removed_at is null and drained_at is null and ($4::jsonb -> 'draining')::boolean`,
+    // Of a node that was drained already, nothing changes: its drain is in force, and that is all the entry says.
+    `update nodes set drained_at = coalesce(drained_at, $2), drained_by = coalesce(drained_by, 'restore'),
+       drain_reason = case when drained_at is null then $4::jsonb ->> 'reason' else drain_reason end
+     where id = $1 and removed_at is null and ($4::jsonb -> 'draining')::boolean`,
   ],
   // Only what was drained since: how it was at the time of the backup somebody has to look at.
   'node.undrain': [

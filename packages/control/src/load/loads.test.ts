@@ -58,6 +58,8 @@ test('gateways are to report while somebody looks, and for some seconds after', 
   const loads = createLoads(clock);
   expect(loads.wanted()).toBe(false);
   loads.now();
+  expect(loads.wanted()).toBe(false);
+  loads.look();
   expect(loads.wanted()).toBe(true);
   clock.advance(60_000);
   expect(loads.wanted()).toBe(false);

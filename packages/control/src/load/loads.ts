@@ -25,13 +25,14 @@ export interface LoadNow {
   /** How far back the counts go. */
   readonly windowMs: number;
   readonly pools: ReadonlyMap<string, PoolSum>;
+  /** A node that is not here is idle or gone, or no gateway had room for it. */
   readonly nodes: ReadonlyMap<string, NodeLoad>;
-  readonly nodesLeftOut: number;
 }
 
 export interface Loads {
-  /** Somebody looks. */
   now(): LoadNow;
+  /** Somebody looks who may see something: gateways are to report. */
+  look(): void;
   /** Whether gateways are to report. */
   wanted(): boolean;
   reported(report: LoadRequest): void;
@@ -62,12 +63,14 @@ export function createLoads(clock: Clock): Loads {
       if (kept.intervals.length > MAX_INTERVALS) kept.intervals.shift();
       gateways.set(gateway, kept);
     },
-    now() {
+    look() {
       wantedUntilMs = clock.monotonicMs() + WANTED_MS;
+    },
+    now() {
       forgetOld();
       const pools = new Map<string, Mutable<PoolSum>>();
       const nodes = new Map<string, NodeLoad>();
-      let [windowMs, nodesLeftOut] = [0, 0];
+      let windowMs = 0;
       for (const { intervals } of gateways.values()) {
         const coversMs = intervals.reduce((sum, { report }) => sum + report.coversMs, 0);
         windowMs = Math.max(windowMs, coversMs);
@@ -75,10 +78,9 @@ export function createLoads(clock: Clock): Loads {
         const last = intervals.at(-1)?.report;
         if (last === undefined) continue;
         addGauges(pools, last);
-        nodesLeftOut += last.nodesLeftOut;
         for (const node of last.nodes) nodes.set(node.node, together(nodes.get(node.node), node));
       }
-      return { reporting: gateways.size, windowMs, pools, nodes, nodesLeftOut };
+      return { reporting: gateways.size, windowMs, pools, nodes };
     },
   };
 }

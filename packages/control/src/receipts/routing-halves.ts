@@ -38,7 +38,8 @@ export async function storeRoutingHalves(context: ReceiptContext, tx: Transactio
     await tx
       .insertInto('receipt_halves')
       .values(rows.slice(start, start + BATCH))
-      .onConflict((conflict) => conflict.columns(['request_id', 'side', 'node_id']).doNothing())
+      // The first of a request stays, whoever sends another.
+      .onConflict((conflict) => conflict.doNothing())
       .execute();
   }
 }

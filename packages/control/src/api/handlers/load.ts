@@ -1,6 +1,7 @@
+import type { NodeLoad } from '@subcloud/contract/load';
 import type { LogHistogram } from '@subcloud/kit/log-histogram';
 import { may, seesAll, seesNode } from '../../access/authorise.ts';
-import { type World, isOnline } from '../../world/world.ts';
+import { type NodeRecord, type World, isOnline } from '../../world/world.ts';
 import type { ApiContext, Handlers } from '../context.ts';
 
 export const loadHandlers: Pick<Handlers, 'getLoad'> = {
@@ -10,10 +11,14 @@ export const loadHandlers: Pick<Handlers, 'getLoad'> = {
    */
   getLoad(context, _input, actor) {
     const { world } = context.loop;
-    const { reporting, windowMs, pools, nodes, nodesLeftOut } = context.loads.now();
+    const { reporting, windowMs, pools, nodes } = context.loads.now();
     const seen = [...world.subclouds.values()].filter((subcloud) => seesAll(actor, subcloud, world));
     const members = membersOf(world, new Set(seen.map(({ id }) => id)));
     const seesGateways = may(world, actor, { kind: 'network' }, 'gateway.list');
+    const seenNodes = [...world.nodes.values()].filter((node) => seesNode(actor, node, world));
+    // Whoever may see nothing must not set every gateway to work.
+    if (seesGateways || seen.length > 0 || seenNodes.length > 0) context.loads.look();
+    const shown = busiest(world, seenNodes, nodes);
     return {
       gateways: seesGateways ? { reporting, leased: leased(context) } : null,
       windowMs: Math.round(windowMs),
@@ -34,31 +39,36 @@ export const loadHandlers: Pick<Handlers, 'getLoad'> = {
           };
         })
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
-      nodes: [...world.nodes.values()]
-        .filter((node) => seesNode(actor, node, world))
-        .map((node) => {
-          const said = nodes.get(node.id);
-          return {
-            id: node.id,
-            name: node.name,
-            online: isOnline(world, node.id),
-            inFlight: said?.inFlight ?? 0,
-            engineRunning: said?.engineRunning ?? null,
-            engineWaiting: said?.engineWaiting ?? null,
-            kvCacheUsed: said?.kvCacheUsed ?? null,
-            latencyMs: said?.latencyMs ?? null,
-            standing: said?.standing ?? null,
-          };
-        })
-        .sort((a, b) => b.inFlight - a.inFlight || (a.name < b.name ? -1 : 1))
-        .slice(0, MAX_NODES),
-      nodesLeftOut: seesGateways ? nodesLeftOut : 0,
+      nodes: shown,
+      nodesLeftOut: seenNodes.length - shown.length,
     };
   },
 };
 
-/** The busiest; more fit no screen. */
+/** More fit no screen. */
 const MAX_NODES = 2_000;
+
+/** Those of which something was said first. */
+function busiest(world: World, nodes: readonly NodeRecord[], said: ReadonlyMap<string, NodeLoad>) {
+  return nodes
+    .map((node) => {
+      const load = said.get(node.id);
+      return {
+        id: node.id,
+        name: node.name,
+        online: isOnline(world, node.id),
+        inFlight: load?.inFlight ?? null,
+        engineRunning: load?.engineRunning ?? null,
+        engineWaiting: load?.engineWaiting ?? null,
+        kvCacheUsed: load?.kvCacheUsed ?? null,
+        latencyMs: load?.latencyMs ?? null,
+        // Gateways hear of a drain a little later, and of an idle node they may say nothing.
+        standing: node.drain === undefined ? (load?.standing ?? null) : ('draining' as const),
+      };
+    })
+    .sort((a, b) => (b.inFlight ?? -1) - (a.inFlight ?? -1) || (a.name < b.name ? -1 : 1))
+    .slice(0, MAX_NODES);
+}
 
 function quantiles(times: LogHistogram | undefined): { p50: number; p95: number } | null {
   const [p50, p95] = [times?.quantileMs(0.5) ?? null, times?.quantileMs(0.95) ?? null];
