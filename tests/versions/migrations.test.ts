@@ -96,6 +96,32 @@ test('a migration that fails leaves nothing of itself, and is run again by the n
   expect(await schemaOf(databaseUrl)).toEqual(await schemaOf(fresh.connectionString));
 });
 
+test('of a request with several routing halves, that of the batch that came first stays, and the serving half with it', async () => {
+  const databaseUrl = await emptyDatabase();
+  await migrate(databaseUrl, 22);
+  await withClient(databaseUrl, async (client) => {
+    await client.query(`insert into receipt_certificates values ('cert', '{}', '{}', 'key', 1)`);
+    await client.query(
+      `insert into receipt_batches values ('one', '{}', 'cert', 5), ('two', '{}', 'cert', 3), ('three', '{}', 'cert', 3)`,
+    );
+    const half = `insert into receipt_halves (request_id, side, at, principal, node_id, pool, batch, index, leaf, path)
+      values ($1, $2, 1, 'user:ada', $3, 'global', $4, 0, 'leaf', '[]')`;
+    for (const values of [
+      ['req_1', 'routing', 'nod_a', 'one'],
+      ['req_1', 'routing', 'nod_c', 'two'],
+      ['req_1', 'routing', 'nod_b', 'three'],
+      ['req_1', 'serving', 'nod_a', 'one'],
+      ['req_2', 'routing', 'nod_a', 'one'],
+    ])
+      await client.query(half, values);
+    await migrate(databaseUrl);
+    const { rows } = await client.query<{ half: string }>(
+      `select concat_ws(' ', request_id, side, node_id) as half from receipt_halves order by 1`,
+    );
+    expect(rows.map((row) => row.half)).toEqual(['req_1 routing nod_b', 'req_1 serving nod_a', 'req_2 routing nod_a']);
+  });
+});
+
 /** One migration at a time. No row is lost on the way. */
 async function walked({ rows, meaning }: Recorded): Promise<string> {
   const databaseUrl = await emptyDatabase();
