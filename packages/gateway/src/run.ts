@@ -208,7 +208,7 @@ async function wire(options: GatewayRunOptions) {
   const usage = { last: () => journal.last, stored: () => journal.stored };
   const shares = keepShare({ ...common, limiter, usage }, () => state.watch?.acknowledge());
   const members = (): ReadonlyMap<string, number> => membersOf(table());
-  const load = new LoadMeter({ ...common, links: () => links.live(), waiting: admission.room, members });
+  const load = new LoadMeter({ ...common, table, links: () => links.live(), waiting: admission.room, members });
   const metrics = gatewayMetrics(config.worker, () => ({
     activeRequests: active.size,
     bufferedBytes: budget.usedBytes,

@@ -3,8 +3,9 @@
  * the file type; the list's `meta` has some of it too. A router in front of several models would load one to answer for
  * it, so there only the list is read. It also answers for Ollama (`/api/tags`), and is therefore asked first.
  *
- * Whether it can go on with an answer is asked once a build, model and template, and never of a server that sleeps: the
- * question would load its model.
+ * Whether it can go on with an answer depends on options that it does not tell, so it is asked with every reading, and
+ * never of a server that sleeps: the question would load its model. What one said before it fell asleep holds as long as
+ * it is the same build, model and template, and answers.
  */
 import type { Modality } from '@subcloud/policy/scales';
 import { type Ask, type EngineMake, isRecord, ownedBy, recordOf, tokensOf } from './engine-make.ts';
@@ -15,17 +16,18 @@ export function createLlamaCpp(): EngineMake {
   let told: { readonly by: string; readonly continues: boolean } | undefined;
   const continuesBy = async (props: Readonly<Record<string, unknown>>, ask: Ask): Promise<boolean> => {
     const by = JSON.stringify(['build_info', 'model_path', 'chat_template'].map((key) => props[key]));
-    if (told?.by === by) return told.continues;
-    if (props['is_sleeping'] === true) return false;
-    const continues = await continuesMessages(ask);
-    if (continues !== undefined) told = { by, continues };
-    return continues === true;
+    if (props['is_sleeping'] === true) return told?.by === by && told.continues;
+    const continues = (await continuesMessages(ask)) === true;
+    told = { by, continues };
+    return continues;
   };
   return {
     name: 'llama.cpp',
     looksLike: (listed) => ownedBy(listed, 'llamacpp'),
     async read(listed, ask) {
       const props = await ask('/props');
+      // It may be another one by the time that it answers again.
+      if (props === undefined) told = undefined;
       if (!isRecord(props) || !isRecord(props['default_generation_settings'])) return undefined;
       if (typeof props['build_info'] !== 'string' && typeof props['total_slots'] !== 'number') return undefined;
       const single = listed.length === 1 && props['role'] !== 'router';

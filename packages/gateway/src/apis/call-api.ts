@@ -10,6 +10,7 @@ import type { Clock } from '@subcloud/kit/clock';
 import type { NodeLink } from '../link/node-link.ts';
 import type { ActiveRequest } from '../request/active-requests.ts';
 import { Cancellation } from '../request/cancellation.ts';
+import { UNREAD_TIMEOUT_MS } from '../request/patience.ts';
 import type { Judgement } from '../schedule/node-stats.ts';
 import type { ApiRoute } from './handle-api.ts';
 
@@ -74,9 +75,12 @@ export function callApi(call: ApiCall): Promise<ApiOutcome> {
     /** Bytes that came before the head: over TLS they may (../request/attempt). */
     let early: Buffer[] | undefined;
     const progress = (): void => {
-      active.deadlineMs = clock.monotonicMs() + IDLE_TIMEOUT_MS;
+      const isUnread = stream.isPaused();
+      // A caller that sends on and reads nothing moves nobody: its agent would give up, and the API would seem to have failed.
+      if (isUnread && active.waitsFor === 'the caller to read') return;
+      active.deadlineMs = clock.monotonicMs() + (isUnread ? UNREAD_TIMEOUT_MS : IDLE_TIMEOUT_MS);
       const bodyIsDue = hasBody && !request.complete && !request.isPaused();
-      active.waitsFor = stream.isPaused() ? 'the caller to read' : bodyIsDue ? 'the body' : 'a node';
+      active.waitsFor = isUnread ? 'the caller to read' : bodyIsDue ? 'the body' : 'a node';
     };
     const settle = (outcome: ApiOutcome): void => {
       if (settled) return;

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { LINK_HEADERS, LINK_UNSENT } from '@subcloud/contract/link';
 import type { DeclaredApi } from '@subcloud/policy/internal-api';
+import { controllableClock } from '@subcloud/testkit/controllable-clock';
 import { eventually } from '@subcloud/testkit/eventually';
 import type { NodeHandler } from '@subcloud/testkit/peer-node';
 import {
@@ -118,4 +119,35 @@ test('who hosts it not, and who is away, is not asked: 503 with the reasons, and
   expect([none.status, codeOf(none), elsewhere.requests.length]).toEqual([503, 'routing.no_eligible_node', 0]);
   const reply = await readReply(await t.open({ ...SEARCH, path: '/s/lab/apis/rag/other' }).answer);
   expect([reply.status, codeOf(reply)]).toEqual([404, 'client.not_found']);
+});
+
+test('a caller that reads nothing is given up before its agent gives up the API', async () => {
+  using clock = controllableClock();
+  await using t = await startTestGateway({ clock });
+  await t.publish([poolRow('lab', { apis: [RAG] })]);
+  let closed = false;
+  const node = await t.node({ ...HOSTS, handler: () => undefined });
+  node.session.on('stream', (stream) => {
+    stream.on('close', () => (closed = true));
+    stream.on('error', () => {});
+    stream.respond({ ':status': 200, 'content-type': 'text/plain' });
+    stream.write(Buffer.alloc(16_000_000));
+  });
+  const { request, answer } = t.open({
+    ...SEARCH,
+    method: 'POST',
+    body: 'x',
+    headers: { 'content-length': '1000000' },
+  });
+  request.on('error', () => {});
+  const response = await answer;
+  response.on('error', () => {});
+  response.pause();
+  for (let passedMs = 0; passedMs < 270_000 && !closed; passedMs += 6_000) {
+    const heard = node.heard.filter(({ type }) => type === 'time').length;
+    clock.advance(6_000);
+    node.say({ type: 'heartbeat', inFlight: 1 });
+    await eventually('it was heard', () => node.heard.filter(({ type }) => type === 'time').length > heard);
+  }
+  await eventually('its stream is reset', () => closed);
 });

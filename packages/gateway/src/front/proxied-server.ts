@@ -104,7 +104,7 @@ function firstBytes(
   socket.on('data', onData);
 }
 
-/** What tells one live connection of this port from all others. */
-function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress}`;
+/** What tells one live connection from all others, also of other local ports: a proxy may use one source port towards two. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

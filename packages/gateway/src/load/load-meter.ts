@@ -15,6 +15,7 @@ import type { Clock, Timer } from '@subcloud/kit/clock';
 import { LogHistogram } from '@subcloud/kit/log-histogram';
 import type { WaitingRoom } from '../capacity/waiting-room.ts';
 import type { NodeLink } from '../link/node-link.ts';
+import type { RoutingTable } from '../table/routing-table.ts';
 import type { ControlClient } from '../watch/control-client.ts';
 
 /** Answers whose tokens are known and whose times come next. */
@@ -28,7 +29,12 @@ export interface LoadMeterOptions {
   readonly links: () => Iterable<NodeLink>;
   readonly waiting: Pick<WaitingRoom, 'waiting'>;
   readonly members: () => ReadonlyMap<string, number>;
+  /** `draining`: nodes that their operators have out of service. */
+  readonly table: () => Pick<RoutingTable, 'draining'>;
 }
+
+/** Of a pool without requests in this interval. */
+const IDLE = { requests: 0, failed: 0, refused: 0, outputTokens: 0, timeToFirstToken: [], timePerOutputToken: [] };
 
 class PoolCounts {
   requests = 0;
@@ -37,6 +43,12 @@ class PoolCounts {
   outputTokens = 0;
   readonly timeToFirstToken = new LogHistogram();
   readonly timePerOutputToken = new LogHistogram();
+
+  said() {
+    const { requests, failed, refused, outputTokens, timeToFirstToken, timePerOutputToken } = this;
+    const times = { timeToFirstToken: timeToFirstToken.sparse(), timePerOutputToken: timePerOutputToken.sparse() };
+    return { requests, failed, refused, outputTokens, ...times };
+  }
 }
 
 export class LoadMeter {
@@ -109,38 +121,53 @@ export class LoadMeter {
   }
 
   #report(): LoadRequest {
-    const { gatewayId: gateway, boot, clock, links, members, waiting } = this.#options;
+    const { gatewayId: gateway, boot, clock, links, members, waiting, table } = this.#options;
     const nowMs = clock.monotonicMs();
     const coversMs = Math.max(1, nowMs - this.#sinceMs);
     this.#sinceMs = nowMs;
     const counted = this.#pools;
     this.#pools = new Map();
     const [routable, queued, inFlight] = [members(), waiting.waiting(), new Map<string, number>()];
-    const nodes: NodeLoad[] = [];
-    for (const link of links()) {
-      nodes.push(nodeLoad(link, nowMs));
+    const all = [...links()];
+    for (const link of all)
       for (const [pool, count] of link.inFlightByPool) inFlight.set(pool, (inFlight.get(pool) ?? 0) + count);
-    }
-    nodes.sort((a, b) => b.inFlight - a.inFlight);
+    const { draining } = table();
+    const nodes = busiest(all, MAX_LOAD_NODES).map((link) => nodeLoad(link, draining.has(link.node), nowMs));
     const names = [...new Set([...counted.keys(), ...inFlight.keys(), ...queued.keys(), ...routable.keys()])];
     const pools = names.slice(0, MAX_LOAD_POOLS).map((pool) => {
-      const { timeToFirstToken, timePerOutputToken, ...counts } = counted.get(pool) ?? new PoolCounts();
       return {
         pool,
-        ...counts,
-        timeToFirstToken: timeToFirstToken.sparse(),
-        timePerOutputToken: timePerOutputToken.sparse(),
+        ...(counted.get(pool)?.said() ?? IDLE),
         inFlight: inFlight.get(pool) ?? 0,
         waiting: queued.get(pool) ?? 0,
         members: routable.get(pool) ?? 0,
       };
     });
-    const nodesLeftOut = Math.max(0, nodes.length - MAX_LOAD_NODES);
-    return { gateway, boot, coversMs, pools, nodes: nodes.slice(0, MAX_LOAD_NODES), nodesLeftOut };
+    return { gateway, boot, coversMs, pools, nodes, nodesLeftOut: all.length - nodes.length };
   }
 }
 
-function nodeLoad({ node, inFlight, stats, draining }: NodeLink, nowMs: number): NodeLoad {
+/** The `most` with the most in flight, busiest first. In time linear in all of them: only those that are taken are sorted. */
+export function busiest<Link extends Pick<NodeLink, 'inFlight'>>(
+  links: readonly Link[],
+  most: number,
+): readonly Link[] {
+  const byInFlight = (a: Link, b: Link): number => b.inFlight - a.inFlight;
+  if (links.length <= most) return links.toSorted(byInFlight);
+  const having = new Map<number, number>();
+  for (const { inFlight } of links) having.set(inFlight, (having.get(inFlight) ?? 0) + 1);
+  let left = most;
+  let least = Infinity;
+  for (const [inFlight, count] of [...having].sort(([a], [b]) => b - a)) {
+    least = inFlight;
+    if (count >= left) break;
+    left -= count;
+  }
+  const taken = links.filter(({ inFlight }) => inFlight > least || (inFlight === least && left-- > 0));
+  return taken.sort(byInFlight);
+}
+
+function nodeLoad({ node, inFlight, stats, draining }: NodeLink, isDrained: boolean, nowMs: number): NodeLoad {
   const seen = stats.summary(nowMs);
-  return { node, inFlight, ...seen, standing: draining ? 'draining' : seen.standing };
+  return { node, inFlight, ...seen, standing: draining || isDrained ? 'draining' : seen.standing };
 }

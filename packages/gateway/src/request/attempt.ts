@@ -15,6 +15,7 @@ import type { WaitsFor } from './active-requests.ts';
 import type { Answer } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
 import { type NodeVerdict, judgeStatus } from './node-verdict.ts';
+import { waitHeaders } from './send-error.ts';
 import { type TurnTask, atEndOfTurn } from './turn-end.ts';
 
 /** The node answered with something else than the rest of the answer that was begun. */
@@ -311,5 +312,6 @@ export function passableHeaders(headers: IncomingHttpHeaders): Record<string, st
     const value = headers[name];
     if (typeof value === 'string' && name !== 'content-length') passed[name] = value;
   }
-  return { ...passed, ...busyFor(Number(headers[':status']), headers['retry-after']) };
+  const { 'retry-after': wait } = busyFor(Number(headers[':status']), headers['retry-after']);
+  return { ...passed, ...(wait === undefined ? {} : waitHeaders(Number(wait))) };
 }

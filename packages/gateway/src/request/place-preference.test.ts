@@ -6,7 +6,7 @@ import { type PickView, whyNotEligible } from '../schedule/filter.ts';
 import { NodeStats } from '../schedule/node-stats.ts';
 import { pick } from '../schedule/pick.ts';
 import { pickSorted } from '../schedule/pick-sorted.ts';
-import { checkPlaces } from './place-preference.ts';
+import { checkPlaces, isInside } from './place-preference.ts';
 import { type Preferences, unwantedBy } from './preferences.ts';
 import { pseudonymOf } from './pseudonym.ts';
 
@@ -151,4 +151,9 @@ test('a name that is no place is told, with what was probably meant', () => {
   expect(() => checkPlaces({ in: ['EU'], notIn: ['DE-BY'] })).not.toThrow();
   expect(() => checkPlaces({ in: ['Germany'] })).toThrow(/"Germany" is no country.*Did you mean DE\?/);
   expect(() => checkPlaces({ notIn: ['org:acme/PLANTS'] })).toThrow(/no country, subdivision or domain/);
+});
+
+test('the places of one request are compiled once, however often it picks', () => {
+  const wanted = { in: ['EU'], notIn: ['HU'] };
+  expect(isInside(wanted)).toBe(isInside(wanted));
 });

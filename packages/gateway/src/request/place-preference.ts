@@ -3,15 +3,14 @@
  * that are built in, `in` minus `notIn`. A node serves for it only where every place that it may be in by what was measured
  * or attested is inside; one whose place is not known, or whose claim has expired, does not.
  *
- * Lists are compiled once for all requests that name the same, and only for those that name some.
+ * Lists are compiled once a request, however often it picks, and only for those that name some.
  */
 import { AppError } from '@subcloud/contract/errors';
 import type { NodeRow } from '@subcloud/contract/table';
-import { type CompiledPlaces, compilePlaces, isPlace, suggestPlace } from '@subcloud/policy/places';
+import { compilePlaces, isPlace, suggestPlace } from '@subcloud/policy/places';
 import * as z from 'zod';
 
 const MAX_NAMES = 64;
-const MAX_KEPT = 256;
 const names = z.array(z.string().min(1).max(64)).min(1).max(MAX_NAMES);
 
 export const placesWanted = z
@@ -19,8 +18,10 @@ export const placesWanted = z
   .refine((lists) => lists.in !== undefined || lists.notIn !== undefined, 'needs `in` or `notIn`');
 export type PlacesWanted = z.infer<typeof placesWanted>;
 
-/** Oldest first. */
-const kept = new Map<string, CompiledPlaces>();
+type IsInside = (node: NodeRow, controlNowMs: number) => boolean;
+
+/** By what was read of a request; gone with it. */
+const compiledFor = new WeakMap<PlacesWanted, IsInside>();
 
 /** Throws `client.invalid_request` for a name that is no place. */
 export function checkPlaces(wanted: PlacesWanted): void {
@@ -39,9 +40,11 @@ export function checkPlaces(wanted: PlacesWanted): void {
 }
 
 /** Of lists that were checked. */
-export function isInside(wanted: PlacesWanted): (node: NodeRow, controlNowMs: number) => boolean {
-  const compiled = compiledFor(wanted);
-  return ({ places, placesUntil }, controlNowMs) => {
+export function isInside(wanted: PlacesWanted): IsInside {
+  const known = compiledFor.get(wanted);
+  if (known !== undefined) return known;
+  const compiled = compilePlaces(wanted.in, wanted.notIn);
+  const made: IsInside = ({ places, placesUntil }, controlNowMs) => {
     if (places === undefined || places.length === 0) return false;
     if (placesUntil !== undefined && placesUntil <= controlNowMs) return false;
     return places.every(({ country, subdivision }) => {
@@ -49,15 +52,6 @@ export function isInside(wanted: PlacesWanted): (node: NodeRow, controlNowMs: nu
       return compiled.contains(place) === 'yes';
     });
   };
-}
-
-function compiledFor(wanted: PlacesWanted): CompiledPlaces {
-  const key = JSON.stringify([wanted.in, wanted.notIn]);
-  const known = kept.get(key);
-  if (known !== undefined) return known;
-  const made = compilePlaces(wanted.in, wanted.notIn);
-  const [oldest] = kept.keys();
-  if (kept.size >= MAX_KEPT && oldest !== undefined) kept.delete(oldest);
-  kept.set(key, made);
+  compiledFor.set(wanted, made);
   return made;
 }

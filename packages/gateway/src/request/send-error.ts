@@ -11,15 +11,16 @@ const MAX_CLIENT_WAIT_S = 60;
 /** Of what they try again by themselves (408, 409, 429, 5xx), what must not be, or cannot succeed. */
 const NO_RETRY = { 'x-should-retry': 'false' } as const;
 
+/** By the gateway's own word or an engine's: a client that would not wait so long is told not to come back by itself. */
+export function waitHeaders(retryAfterS: number): Readonly<Record<string, string>> {
+  return { 'retry-after': String(retryAfterS), ...(retryAfterS > MAX_CLIENT_WAIT_S ? NO_RETRY : {}) };
+}
+
 /** When OpenAI's clients come back by themselves, if at all. */
 export function retryHeaders({ code, retryAfterS }: AppError): Readonly<Record<string, string>> {
   // What may bring further engines down, and what asks for more than the limit ever gives.
   const never = code === 'upstream.suspect_request' || (code === 'policy.limit_exceeded' && retryAfterS === null);
-  const tooLong = (retryAfterS ?? 0) > MAX_CLIENT_WAIT_S;
-  return {
-    ...(retryAfterS === null ? {} : { 'retry-after': String(retryAfterS) }),
-    ...(never || tooLong ? NO_RETRY : {}),
-  };
+  return { ...(retryAfterS === null ? {} : waitHeaders(retryAfterS)), ...(never ? NO_RETRY : {}) };
 }
 
 /** For an answer that has not begun. `headers` are those that say nothing of a pool. */

@@ -68,7 +68,13 @@ export class NodeStats {
   readonly #models = new Map<string, ModelStats>();
   readonly #others = new ModelStats();
   #fullUntilMs = 0;
-  #load: { readonly byModel: ReadonlyMap<string, EngineLoad>; readonly atMs: number } | undefined;
+  #load:
+    | {
+        readonly byModel: ReadonlyMap<string, EngineLoad>;
+        readonly engines: readonly EngineLoad[];
+        readonly atMs: number;
+      }
+    | undefined;
 
   of(model: string): ModelStats {
     const known = this.#models.get(model);
@@ -87,7 +93,7 @@ export class NodeStats {
         byModel.set(model, other === undefined ? load : together(load, other));
       }
     }
-    this.#load = { byModel, atMs: nowMs };
+    this.#load = { byModel, engines: loads, atMs: nowMs };
   }
 
   /** Of the engine behind a model, where its agent said something lately. */
@@ -109,8 +115,8 @@ export class NodeStats {
 
   /** For whoever looks: the worst of its models, and its engines together. */
   summary(nowMs: number): NodeSummary {
-    const isRecent = this.#load !== undefined && nowMs - this.#load.atMs <= REPORT_VALID_MS;
-    const loads = isRecent ? [...new Set(this.#load?.byModel.values())] : [];
+    const said = this.#load;
+    const loads = said === undefined || nowMs - said.atMs > REPORT_VALID_MS ? [] : said.engines;
     const used = loads.flatMap(({ kvCacheUsed }) => (kvCacheUsed === null ? [] : [kvCacheUsed]));
     const models = [...this.#models.values(), this.#others];
     const latencies = models.flatMap((model) => [model.latency(true).at(nowMs), model.latency(false).at(nowMs)]);
