@@ -3,7 +3,7 @@
  * pass-through, nginx and Portkey, as CPU time of their processes, side by side in one run; and the latency that this
  * gateway adds. Everything is real: control, PostgreSQL, the agent. Last line: one JSON object, CPU in microseconds.
  *
- * `--only=short,stream,paced,latency` · `--rounds=2` · `--seconds=3` · `--peers=passthrough,nginx,portkey` ·
+ * `--only=short,stream,paced,rate,latency` · `--rounds=2` · `--seconds=3` · `--peers=passthrough,nginx,portkey` ·
  * `--profile=FOLDER` (a CPU profile of the plain gateway) · `--workers=1,2` (gateways of so many processes)
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Contender, ownTargets, startEngines, startPeers } from './contenders.ts';
+import { AT_RATE_PER_SECOND, measureAtRate } from './at-rate.ts';
 import { type Latency, measureLatency } from './latency.ts';
 import { type Measured, check, measure } from './load.ts';
 import { type Network, startNetwork } from './network.ts';
@@ -26,7 +27,7 @@ const LATENCY_TURNS = 10;
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'short,stream,paced,latency' },
+    only: { type: 'string', default: 'short,stream,paced,rate,latency' },
     rounds: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
@@ -115,6 +116,12 @@ try {
     const costs = await compare(work, bench);
     result[work] = costs;
     say(`${work}: ${ratios(costs)}`);
+  }
+  if (only.includes('rate')) {
+    const peers = await startPeers('short', engines.delayed, { ...bench, only: ['passthrough'], say });
+    const costs = await measureAtRate([...ownTargets(network), ...peers], network.key);
+    result['rate'] = costs;
+    say(`${AT_RATE_PER_SECOND} a second: ${JSON.stringify(costs)}; ${ratios(costs)}`);
   }
   if (only.includes('latency')) {
     result['latency'] = await latency(bench);
