@@ -1,10 +1,12 @@
 /** Roles that run alone: whose fault it is where they cannot start. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock, systemRandom } from '@subcloud/kit/clock';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CliHost } from './cli-host.ts';
 import { runCli } from './run-cli.ts';
 
@@ -27,6 +29,18 @@ async function run(argv: readonly string[], options: { env?: Record<string, stri
   };
   return { exitCode: await runCli(host), stdout, stderr };
 }
+
+const taken = createServer();
+beforeAll(() => once(taken.listen(0, '127.0.0.1'), 'listening'));
+afterAll(() => taken.close());
+const takenPort = (): string => String((taken.address() as AddressInfo).port);
+
+test('a gateway whose port is taken is told so by the process that found it out', async () => {
+  const flags = ['--data-dir', path.join(scratch, 'taken'), '--port', takenPort(), '--log-level', 'silent'];
+  const { exitCode, stderr } = await run(['serve', 'gateway', ...flags], { env: { PATH: process.env['PATH'] ?? '' } });
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('(config.port_taken)') });
+  expect(stderr).toMatch(/is taken by another program\.[\s\S]*next: +Stop that program/);
+});
 
 test.each([
   ['control', ['--database-url', 'postgres://127.0.0.1:1/none'], 'config.database_unusable', '--database-url'],

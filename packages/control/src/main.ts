@@ -1,4 +1,5 @@
 /** The control process: options from the environment, ready on stdout, SIGTERM or a vanished parent stops it. */
+import { cannotStartLine } from '@subcloud/kit/start-error';
 import { runControl, loadControlConfig } from './run.ts';
 
 try {
@@ -13,6 +14,8 @@ try {
   const stop = (): void => void control.stop().then(() => process.exit(0));
   process.once('SIGTERM', stop).once('SIGINT', stop).once('disconnect', stop);
 } catch (error) {
+  const line = cannotStartLine(error);
+  if (line !== undefined) process.stdout.write(line);
   process.stderr.write(`control cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
 }

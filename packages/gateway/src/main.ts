@@ -2,10 +2,13 @@
 import { systemClock as clock, systemRandom as random } from '@subcloud/kit/clock';
 import { loadConfig } from '@subcloud/kit/config';
 import { createLog } from '@subcloud/kit/log';
+import { cannotStartLine } from '@subcloud/kit/start-error';
 import { gatewayOptions, workerProcessOptions } from './config.ts';
 import { runProcess } from './run-process.ts';
 
 const fail = (error: unknown): never => {
+  const line = cannotStartLine(error);
+  if (line !== undefined) process.stdout.write(line);
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
 };

@@ -33,3 +33,10 @@ export function listenFault(where: string, error: NodeJS.ErrnoException, flag: s
     cause: error,
   });
 }
+
+/** The line by which a service that runs as a child says so on stdout; undefined for what is a fault of its own. */
+export function cannotStartLine(error: unknown): string | undefined {
+  if (!(error instanceof StartError)) return undefined;
+  const { code, happened, next } = error;
+  return `${JSON.stringify({ cannotStart: { code, happened, next } })}\n`;
+}

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock } from '@subcloud/kit/clock';
+import * as z from 'zod';
 import { CliError } from '../cli-error.ts';
 import { readLines } from './bounded-lines.ts';
 import type { Running } from './keep-running.ts';
@@ -51,8 +52,11 @@ export async function startChild(options: ChildOptions, signal: AbortSignal): Pr
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const lastLines: string[] = [];
+  let fault: CliError | undefined;
   const exited = exitOf(child, clock);
   const ready = readyReport(child, options.reportKey ?? 'ready', (line) => {
+    fault ??= startFault(line);
+    if (fault !== undefined) return;
     options.onLine(line);
     lastLines.push(line);
     if (lastLines.length > MAX_LAST_LINES) lastLines.shift();
@@ -71,6 +75,7 @@ export async function startChild(options: ChildOptions, signal: AbortSignal): Pr
   }
   await stopChild(child, exited, { ...options, stopLimitMs: outcome.kind === 'ended' ? 0 : options.stopLimitMs });
   signal.throwIfAborted();
+  if (fault !== undefined) throw fault;
   throw new CliError({
     code: 'platform.child_failed',
     message: [
@@ -81,6 +86,22 @@ export async function startChild(options: ChildOptions, signal: AbortSignal): Pr
     ].join('\n'),
     next: 'The lines above, and its log in the data folder, say why.',
   });
+}
+
+const CANNOT_START = z.object({
+  cannotStart: z.object({
+    code: z.templateLiteral([z.enum(['client', 'policy', 'config', 'upstream']), '.', z.string()]),
+    happened: z.string(),
+    next: z.string(),
+  }),
+});
+
+/** Where the child itself knows whose fault it is that it cannot start (`kit/start-error`). */
+function startFault(line: string): CliError | undefined {
+  const said = line.startsWith('{"cannotStart"') ? CANNOT_START.safeParse(parsed(line)).data : undefined;
+  if (said === undefined) return undefined;
+  const { code, happened, next } = said.cannotStart;
+  return new CliError({ code, message: happened, next });
 }
 
 type Outcome =
