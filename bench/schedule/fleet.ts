@@ -38,17 +38,6 @@ export function fleetOf(size: number): Fleet {
   };
 }
 
-/** mulberry32: a seed repeats a run. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 /** Of an exponential distribution. */
 export function exponential(mean: number, random: () => number): number {
   return -mean * Math.log(1 - random());

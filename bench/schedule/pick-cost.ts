@@ -1,7 +1,8 @@
 /** Time and allocation of one pick, over pools of different sizes. */
 import { pick } from '@subcloud/gateway/schedule/pick';
 import { TriedNode } from '@subcloud/gateway/schedule/node-stats';
-import { MODEL, fleetOf, seeded } from './fleet.ts';
+import { seeded } from '@subcloud/testkit/seeded';
+import { MODEL, fleetOf } from './fleet.ts';
 
 const ROUNDS = 5;
 const PICKS = 200_000;

@@ -10,7 +10,8 @@
 import { hashBytes, pickByAffinity } from '@subcloud/gateway/schedule/affinity';
 import { TriedNode } from '@subcloud/gateway/schedule/node-stats';
 import { pick } from '@subcloud/gateway/schedule/pick';
-import { Agenda, type Fleet, MODEL, exponential, fleetOf, seeded } from './fleet.ts';
+import { seeded } from '@subcloud/testkit/seeded';
+import { Agenda, type Fleet, MODEL, exponential, fleetOf } from './fleet.ts';
 
 const ENGINES = 8;
 const GROUPS = 150;

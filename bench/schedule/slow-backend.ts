@@ -5,7 +5,8 @@
 import { TriedNode } from '@subcloud/gateway/schedule/node-stats';
 import { pick } from '@subcloud/gateway/schedule/pick';
 import type { NodeLink } from '@subcloud/gateway/link/node-link';
-import { Agenda, MODEL, exponential, fleetOf, seeded } from './fleet.ts';
+import { seeded } from '@subcloud/testkit/seeded';
+import { Agenda, MODEL, exponential, fleetOf } from './fleet.ts';
 
 const BACKENDS = 11;
 const PER_SECOND = 1_000;

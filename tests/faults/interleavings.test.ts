@@ -18,23 +18,13 @@ import {
   sendJson,
   startTestGateway,
 } from '@subcloud/testkit/test-gateway';
+import { seeded } from '@subcloud/testkit/seeded';
 import { expect, test } from 'vitest';
 
 const PLACES = 2;
 const CALLERS = 40;
 const ROUTING = { midstream: 'continue' as const, retries: 2, queue: { max: 16, timeoutMs: 60_000 } };
 const WORD = event({ id: 'x', choices: [{ index: 0, delta: { content: 'one' }, finish_reason: null }] });
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));

@@ -2,13 +2,14 @@
 import { connect } from 'node:net';
 import { request } from 'node:http';
 import { eventually } from '@subcloud/testkit/eventually';
+import { hasDemoEngine } from '@subcloud/testkit/real-engine';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Caller, type Reply, createCaller } from '../soak/caller.ts';
 import type { ServiceAgent } from '../crash/processes.ts';
 import type { Exchange } from './engine-proxy.ts';
 import { REAL_FAULTS, type RealFault } from './real-faults.ts';
-import { LIMIT_MS, MODEL, type RealEngine, type RealNetwork, hasEngine, startRealNetwork } from './real-network.ts';
+import { LIMIT_MS, MODEL, type RealEngine, type RealNetwork, startRealNetwork } from './real-network.ts';
 
 /** Of an answer, its head among them: some words have been said, most have not. */
 const MIDDLE_BYTES = 1_500;
@@ -22,7 +23,7 @@ const ASK = {
   messages: [{ role: 'user', content: 'Tell me a story about a fox.' }],
 };
 
-describe.runIf(hasEngine)('faults of real engines', () => {
+describe.runIf(hasDemoEngine)('faults of real engines', () => {
   let network: RealNetwork;
   let caller: Caller;
   let undisturbed: string;

@@ -3,52 +3,42 @@
  * each, a proxy between each agent and its engine and between each agent and the gateway; and a node of another pool with the
  * same model, which nothing of it may reach.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { type Client, createClient } from '@subcloud/sdk/client';
 import { eventually } from '@subcloud/testkit/eventually';
+import { DEMO_MODEL, type RealEngine as DemoEngine, startDemoEngine } from '@subcloud/testkit/real-engine';
 import { type ScriptedEngine, startScriptedEngine } from '@subcloud/testkit/scripted-engine';
 import { type ServiceAgent, type Up, startServiceAgent, startUp } from '../crash/processes.ts';
 import { type ProxyGroup, createProxyGroup } from './engine-proxy.ts';
 
-export const MODEL = 'subcloud-demo';
+export const MODEL = DEMO_MODEL;
 export const LIMIT_MS = 90_000;
-const engineFolder = fileURLToPath(new URL('../../demo-engine', import.meta.url));
-export const hasEngine = existsSync(`${engineFolder}/node_modules/node-llama-cpp`);
 
 /** A real engine that can be killed and started anew. */
 export class RealEngine implements AsyncDisposable {
-  #child: ChildProcess | undefined;
+  #engine: DemoEngine | undefined;
   port = 0;
 
   async start(): Promise<this> {
-    const child = spawn(process.execPath, [`${engineFolder}/src/main.ts`], { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#child = child;
-    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-    this.port = (JSON.parse(line) as { listening: { port: number } }).listening.port;
+    this.#engine = await startDemoEngine();
+    this.port = Number(new URL(this.#engine.url).port);
     return this;
   }
 
   signal(name: NodeJS.Signals): void {
-    this.#child?.kill(name);
+    this.#engine?.process.kill(name);
   }
 
   /** Starts it again where it has ended. */
   async revive(): Promise<void> {
-    if (this.#child?.exitCode !== null || this.#child.signalCode !== null) await this.start();
+    const child = this.#engine?.process;
+    if (child?.exitCode !== null || child.signalCode !== null) await this.start();
   }
 
   async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
+    await this.#engine?.[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,19 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { runCli } from '@subcloud/cli/run-cli';
-import { systemClock, systemRandom } from '@subcloud/kit/clock';
+import { type Ran, runCaptured } from '@subcloud/cli/testing/run-captured';
 import { eventually } from '@subcloud/testkit/eventually';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Browser, hiddenFields } from './browser.ts';
-
-interface Ran {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 let network: TestNetwork;
 let folder: string;
@@ -33,26 +25,8 @@ afterAll(async () => {
 /** One person's machine. */
 function machine(name: string) {
   const home = join(folder, name);
-  const run = async (
-    argv: readonly string[],
-    stdin = '',
-    onStderr: (text: string) => void = () => undefined,
-  ): Promise<Ran> => {
-    let stdout = '';
-    let stderr = '';
-    const exitCode = await runCli({
-      argv,
-      env: { HOME: home, SUBCLOUD_DATA: join(folder, 'no-network') },
-      stdin: Readable.from([stdin]),
-      stdout: { write: (text: string) => ((stdout += text), true) },
-      stderr: { write: (text: string) => ((stderr += text), onStderr(stderr), true) },
-      clock: systemClock,
-      random: systemRandom,
-      endNow: () => undefined,
-      onSignal: () => () => undefined,
-    });
-    return { exitCode, stdout, stderr };
-  };
+  const run = (argv: readonly string[], stdin = '', onStderr?: (all: string) => void): Promise<Ran> =>
+    runCaptured(argv, { env: { HOME: home, SUBCLOUD_DATA: join(folder, 'no-network') }, stdin, onStderr });
   return {
     home,
     run,

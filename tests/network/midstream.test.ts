@@ -2,47 +2,23 @@
  * A stream that goes on when its machine dies: two real engines with the real model, each behind a real agent, and a
  * kill -9 in the middle of an answer. At temperature 0 the text is that of an answer which nothing disturbed.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { agentOptions, runAgent } from '@subcloud/agent/run';
-import { systemRandom } from '@subcloud/kit/clock';
-import { loadConfig } from '@subcloud/kit/config';
-import { silentLog } from '@subcloud/kit/log';
 import { verifyReceipt } from '@subcloud/kit/receipts';
 import { eventually } from '@subcloud/testkit/eventually';
+import { type RealEngine, hasDemoEngine, joinEngine, startDemoEngine } from '@subcloud/testkit/real-engine';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
 import OpenAI from 'openai';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 
-const folder = fileURLToPath(new URL('../../demo-engine', import.meta.url));
-const hasEngine = existsSync(`${folder}/node_modules/node-llama-cpp`);
-
 interface RealNode {
-  readonly engine: ChildProcess;
+  readonly engine: RealEngine;
   readonly id: string;
 }
 
 async function realNode(network: TestNetwork, name: string): Promise<RealNode> {
-  const engine = spawn(process.execPath, [`${folder}/src/main.ts`], { stdio: ['pipe', 'pipe', 'inherit'] });
-  onTestFinished(() => void engine.kill('SIGKILL'));
-  const [line] = (await once(createInterface({ input: engine.stdout }), 'line')) as [string];
-  const { port } = (JSON.parse(line) as { listening: { port: number } }).listening;
-  const { joinToken } = await network.admin.call('createJoinToken', { body: { operator: 'user:admin' } });
-  const flags = {
-    url: network.url,
-    joinToken,
-    dataDir: join(network.dataDir, 'agents', name),
-    name,
-    engines: [{ url: `http://127.0.0.1:${port}` }],
-    hardware: 'none',
-  };
-  const config = loadConfig(agentOptions, { flags });
-  const agent = await runAgent({ clock: network.clock, random: systemRandom, log: silentLog, config });
+  const engine = await startDemoEngine();
+  onTestFinished(() => engine[Symbol.asyncDispose]());
+  const agent = await joinEngine(network, engine.url, name);
   onTestFinished(() => agent.stop());
   return { engine, id: agent.nodeId };
 }
@@ -55,7 +31,7 @@ const ask = {
   messages: [{ role: 'user' as const, content: 'Tell me a story about a fox.' }],
 };
 
-test.runIf(hasEngine)(
+test.runIf(hasDemoEngine)(
   'kill -9 of an engine in the middle of an answer: the other one goes on, with the same words',
   async () => {
     const dispatched: string[] = [];
@@ -97,7 +73,7 @@ test.runIf(hasEngine)(
       usage = chunk.usage ?? usage;
       const finish = chunk.choices[0]?.finish_reason;
       if (finish !== null && finish !== undefined) finishes.push(finish);
-      if (text.length > 20) nodes.find(({ id }) => id === dispatched[0])?.engine.kill('SIGKILL');
+      if (text.length > 20) nodes.find(({ id }) => id === dispatched[0])?.engine.process.kill('SIGKILL');
     }
     expect(text).toBe(undisturbed);
     expect([finishes, ids.size]).toEqual([['stop'], 1]);

@@ -1,49 +1,19 @@
 /** The official client, every method that is served, against a real model behind the whole network. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { agentOptions, runAgent } from '@subcloud/agent/run';
-import { systemRandom } from '@subcloud/kit/clock';
-import { loadConfig } from '@subcloud/kit/config';
-import { silentLog } from '@subcloud/kit/log';
 import { eventually } from '@subcloud/testkit/eventually';
+import { hasDemoEngine, joinEngine, startDemoEngine } from '@subcloud/testkit/real-engine';
 import { type TestNetwork, startTestNetwork } from '@subcloud/testkit/test-network';
 import OpenAI, { APIError } from 'openai';
 import pg from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
-
-const engine = fileURLToPath(new URL('../../demo-engine', import.meta.url));
-const hasEngine = existsSync(`${engine}/node_modules/node-llama-cpp`);
-
-/** A node with the demo engine, in a process of its own. */
-async function realNode(network: TestNetwork): Promise<AsyncDisposable> {
-  const child = spawn(process.execPath, [`${engine}/src/main.ts`], { stdio: ['pipe', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  const { host, port } = (JSON.parse(line) as { listening: { host: string; port: number } }).listening;
-  const { joinToken } = await network.admin.call('createJoinToken', { body: { operator: 'user:admin' } });
-  const flags = {
-    url: network.url,
-    joinToken,
-    dataDir: join(network.dataDir, 'agents', 'real'),
-    name: 'real',
-    engines: [{ url: `http://${host}:${port}` }],
-    hardware: 'none',
-  };
-  const config = loadConfig(agentOptions, { flags });
-  return runAgent({ clock: network.clock, random: systemRandom, log: silentLog, config });
-}
+import { expect, test } from 'vitest';
 
 const client = ({ url, apiKey }: TestNetwork): OpenAI => new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 
-test.runIf(hasEngine)(
+test.runIf(hasDemoEngine)(
   'chat, completions, embeddings and models, streamed and not, and all of it counted',
   async () => {
     await using network = await startTestNetwork();
-    await using _node = await realNode(network);
+    await using engine = await startDemoEngine();
+    await using _node = await joinEngine(network, engine.url, 'real');
     const openai = client(network);
     await eventually('the models are offered', async () => (await openai.models.list()).data.length === 2, 30_000);
     expect((await openai.models.list()).data.map(({ id }) => id).sort()).toEqual([

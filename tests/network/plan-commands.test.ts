@@ -2,9 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
-import { runCli } from '@subcloud/cli/run-cli';
-import { systemClock, systemRandom } from '@subcloud/kit/clock';
+import { type Ran, runCaptured } from '@subcloud/cli/testing/run-captured';
 import { type TestNetwork, type TestNode, startTestNetwork } from '@subcloud/testkit/test-network';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -26,21 +24,9 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true });
 });
 
-async function run(...argv: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await runCli({
-    argv: [...argv, '--url', network.url, '--token', key],
-    env: { SUBCLOUD_DATA: path.join(scratch, 'nothing') },
-    stdin: Readable.from(['']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: systemClock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  });
-  return { exitCode, stdout, stderr };
+function run(...argv: string[]): Promise<Ran> {
+  const env = { SUBCLOUD_DATA: path.join(scratch, 'nothing') };
+  return runCaptured([...argv, '--url', network.url, '--token', key], { env });
 }
 
 function file(name: string, text: string): string {

@@ -1,14 +1,7 @@
 /** A command line of the real CLI against a network that runs, as somebody. */
-import { Readable } from 'node:stream';
-import { runCli } from '@subcloud/cli/run-cli';
-import { type Clock, systemRandom } from '@subcloud/kit/clock';
+import { type Ran, runCaptured } from '@subcloud/cli/testing/run-captured';
+import type { Clock } from '@subcloud/kit/clock';
 import type { TestNetwork } from '@subcloud/testkit/test-network';
-
-export interface Ran {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 export interface CommandLine {
   (...argv: string[]): Promise<Ran>;
@@ -21,22 +14,7 @@ export function commandLine({ url, clock }: Pick<TestNetwork, 'url' | 'clock'>, 
 }
 
 export function commandLineOf(env: Readonly<Record<string, string>>, clock: Clock): CommandLine {
-  const run = async (...argv: string[]): Promise<Ran> => {
-    let stdout = '';
-    let stderr = '';
-    const exitCode = await runCli({
-      argv,
-      env,
-      stdin: Readable.from(['']),
-      stdout: { write: (text: string) => ((stdout += text), true) },
-      stderr: { write: (text: string) => ((stderr += text), true) },
-      clock,
-      random: systemRandom,
-      endNow: () => undefined,
-      onSignal: () => () => undefined,
-    });
-    return { exitCode, stdout, stderr };
-  };
+  const run = (...argv: string[]): Promise<Ran> => runCaptured(argv, { env, clock });
   return Object.assign(run, {
     json: async <Value>(...argv: string[]): Promise<Value> => {
       const { exitCode, stdout, stderr } = await run(...argv, '--json');

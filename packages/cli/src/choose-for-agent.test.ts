@@ -1,27 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { expect, onTestFinished, test } from 'vitest';
-import { runCli } from './run-cli.ts';
+import { type Ran, runCaptured } from './testing/run-captured.ts';
 
-async function run(...argv: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await runCli({
-    argv,
-    env: {},
-    stdin: Readable.from(['']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: systemClock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  });
-  return { exitCode, stdout, stderr };
-}
+const run = (...argv: string[]): Promise<Ran> => runCaptured(argv);
 
 function agentFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'subcloud-choices-'));

@@ -1,13 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
-import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { routeServer } from '@subcloud/testkit/route-server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { CliHost } from './cli-host.ts';
 import type { Plan } from './plan-text.ts';
-import { runCli } from './run-cli.ts';
+import { type Ran, runCaptured } from './testing/run-captured.ts';
 
 let scratch: string;
 beforeAll(() => {
@@ -17,21 +14,8 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-async function run(argv: readonly string[]) {
-  let stdout = '';
-  let stderr = '';
-  const host: CliHost = {
-    argv,
-    env: { SUBCLOUD_DATA: path.join(scratch, 'nothing') },
-    stdin: Readable.from(['']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: systemClock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  };
-  return { exitCode: await runCli(host), stdout, stderr };
+function run(argv: readonly string[]): Promise<Ran> {
+  return runCaptured(argv, { env: { SUBCLOUD_DATA: path.join(scratch, 'nothing') } });
 }
 
 function file(name: string, text: string): string {

@@ -1,12 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
-import { systemClock, systemRandom } from '@subcloud/kit/clock';
 import { AppError, routeServer } from '@subcloud/testkit/route-server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { CliHost } from './cli-host.ts';
-import { runCli } from './run-cli.ts';
+import { type Ran, runCaptured } from './testing/run-captured.ts';
 
 let scratch: string;
 beforeAll(() => {
@@ -17,21 +14,11 @@ afterAll(() => {
 });
 
 /** Runs a command line inside the test, and what it printed. */
-async function run(argv: readonly string[], options: { env?: Record<string, string>; stdin?: string } = {}) {
-  let stdout = '';
-  let stderr = '';
-  const host: CliHost = {
-    argv,
-    env: { SUBCLOUD_DATA: path.join(scratch, 'nothing'), ...options.env },
-    stdin: Readable.from([options.stdin ?? '']),
-    stdout: { write: (text: string) => ((stdout += text), true) },
-    stderr: { write: (text: string) => ((stderr += text), true) },
-    clock: systemClock,
-    random: systemRandom,
-    endNow: () => undefined,
-    onSignal: () => () => undefined,
-  };
-  return { exitCode: await runCli(host), stdout, stderr };
+function run(
+  argv: readonly string[],
+  { env, stdin }: { env?: Record<string, string>; stdin?: string } = {},
+): Promise<Ran> {
+  return runCaptured(argv, { env: { SUBCLOUD_DATA: path.join(scratch, 'nothing'), ...env }, stdin });
 }
 
 function file(name: string, text: string): string {

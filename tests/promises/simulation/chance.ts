@@ -1,4 +1,6 @@
 /** Randomness with a seed: the same seed gives the same run, step by step. */
+import { seeded } from '@subcloud/testkit/seeded';
+
 export interface Chance {
   /** In [0, 1). */
   next(): number;
@@ -10,15 +12,8 @@ export interface Chance {
   weighted<Key extends string>(weights: Readonly<Record<Key, number>>): Key;
 }
 
-/** mulberry32: small, and good enough to choose by. */
 export function createChance(seed: number): Chance {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  const next = seeded(seed);
   const below = (limit: number): number => Math.floor(next() * limit);
   return {
     next,

@@ -1,6 +1,7 @@
 import type { EngineLoad } from '@subcloud/contract/link';
 import type { MemberRow, NodeRow } from '@subcloud/contract/table';
 import fc from 'fast-check';
+import { seeded } from '@subcloud/testkit/seeded';
 import { expect, test } from 'vitest';
 import type { NodeLink } from '../link/node-link.ts';
 import { type PickView, whyNotEligible } from './filter.ts';
@@ -181,17 +182,6 @@ function shares(cases: readonly Case[], prepare: (links: readonly (NodeLink | un
     picks.set(node, (picks.get(node) ?? 0) + 1);
   }
   return (index: number): number => (picks.get(`nod_${index}`) ?? 0) / 2_000;
-}
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
 
 test.each(['node failed', 'engine failed'] as const)(
